@@ -1,0 +1,1 @@
+"""The engine: modular training, extraction and composition. PyTorch only."""

@@ -1,0 +1,53 @@
+"""Modules from a model: one class, several classes, or the union of existing modules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from torch import Tensor, fx
+
+from core.errors import UnsupportedFormError
+from core.masks import ModuleMask
+from core.specs import ModuleForm
+from core.surgery.extraction import Extraction, extract
+from core.surgery.masking import fold_amplitudes, has_generators, remove_generators
+
+
+@dataclass(frozen=True)
+class ModuleOptions:
+    """The form of a module. `amplitudes` (unit -> (n,) mean mask value) are folded into a static module."""
+
+    form: ModuleForm
+    amplitudes: Mapping[str, Tensor] | None = None
+
+
+def union(masks: Iterable[ModuleMask]) -> ModuleMask:
+    """The neurons that any of the modules keeps (MwT, "on-demand reuse")."""
+    return reduce(lambda a, b: a | b, masks)
+
+
+def build_module(
+    model: fx.GraphModule,
+    mask: ModuleMask,
+    classes: Sequence[int],
+    input_shape: tuple[int, int, int],
+    options: ModuleOptions,
+) -> Extraction:
+    """Cut `mask` out of a trained model; the outputs are the model's logits of `classes`, in that order.
+
+    Raises:
+        UnsupportedFormError: a gated module of a model without mask generators.
+    """
+    return extract(prepare(model, options), mask, classes=classes, input_shape=input_shape)
+
+
+def prepare(model: fx.GraphModule, options: ModuleOptions) -> fx.GraphModule:
+    """The full-width network whose hard-masked form the module must equal: the reference of exactness."""
+    if options.form == "gated":
+        if not has_generators(model):
+            raise UnsupportedFormError(
+                "a model trained without mask generators has no gated modules; ask for static"
+            )
+        return model
+    network = remove_generators(model)
+    return network if options.amplitudes is None else fold_amplitudes(network, options.amplitudes)

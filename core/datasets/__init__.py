@@ -1,0 +1,7 @@
+"""Images in memory with fixed splits, and batches of them on any device."""
+
+from core.datasets.batches import BatchPlan, augment, batches, draw, normalise
+from core.datasets.images import ImageData, ImageSplit
+from core.datasets.registry import load_dataset
+
+__all__ = ["BatchPlan", "ImageData", "ImageSplit", "augment", "batches", "draw", "load_dataset", "normalise"]

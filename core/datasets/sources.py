@@ -1,0 +1,143 @@
+"""Where each built-in dataset's raw images come from, and what is refused."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.catalog import DatasetInfo
+from core.datasets.images import ImageSplit
+from core.errors import DataRootMissingError, DatasetCorruptError
+
+# What the readers of torchvision, pickle and scipy raise on files that are cut short or are something else.
+_UNREADABLE = (
+    ValueError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    UnpicklingError,
+    KeyError,
+    IndexError,
+)
+
+
+def read_digits() -> ImageSplit:
+    """scikit-learn's bundled scans, 0..16 grey levels spread over 0..255; (1797, 1, 8, 8)."""
+    from sklearn.datasets import load_digits  # a second of import that no other dataset needs
+
+    bundle = load_digits()
+    images = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
+    return ImageSplit(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(bundle.target.astype(np.int64)))
+
+
+def read_official(info: DatasetInfo, data_root: Path | None) -> tuple[ImageSplit, ImageSplit]:
+    """The official training and test images of a dataset that torchvision can read.
+
+    Raises:
+        DataRootMissingError: no data root, or the dataset's files are not in it.
+        DatasetCorruptError: the files are there but are not the dataset.
+    """
+    folder, files, reader = _SOURCES[info.name]
+    _require_files(info, data_root, folder, files)
+    assert data_root is not None  # noqa: S101 - _require_files has refused None
+    with _damage_named(info, data_root / folder):
+        train, test = reader(data_root, True), reader(data_root, False)
+    for split, size in ((train, info.train + info.validation), (test, info.test)):
+        _check(split, info, size)
+    return train, test
+
+
+def _require_files(info: DatasetInfo, data_root: Path | None, folder: str, files: tuple[str, ...]) -> None:
+    if data_root is None:
+        message = (
+            f"{info.name} is read from a data root; set CLEAVE_DATA_ROOT to the folder that holds {folder}/"
+        )
+        raise DataRootMissingError(message)
+    missing = [name for name in files if not (data_root / folder / name).is_file()]
+    if missing:
+        place = data_root / folder
+        files_named = f"{info.name} needs {', '.join(missing)} (decompressed) in {place}"
+        raise DataRootMissingError(f"{files_named}; CLEAVE_DATA_ROOT names the data root")
+
+
+@contextmanager
+def _damage_named(info: DatasetInfo, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise DatasetCorruptError(f"the files of {info.name} in {folder} cannot be read: {error}") from error
+
+
+def _check(split: ImageSplit, info: DatasetInfo, size: int) -> None:
+    """Our own integrity check: md5 sums would refuse copies that differ in a file name or a few pixels."""
+    expected = (size, *info.input_shape)
+    if tuple(split.images.shape) != expected or len(split.labels) != size:
+        found = f"{tuple(split.images.shape)} images, {len(split.labels)} labels"
+        raise DatasetCorruptError(f"{info.name} should hold {expected} images; found {found}")
+    if int(split.labels.min()) < 0 or int(split.labels.max()) >= len(info.class_names):
+        raise DatasetCorruptError(f"{info.name} has labels outside 0..{len(info.class_names) - 1}")
+
+
+def _padded(grey: Tensor) -> Tensor:
+    """(N, 28, 28) -> (N, 1, 32, 32): the 32x32 networks take them, and zero is these images' background."""
+    return F.pad(grey.unsqueeze(1), (2, 2, 2, 2))
+
+
+def _mnist(data_root: Path, train: bool) -> ImageSplit:
+    from torchvision.datasets import MNIST  # seconds of import that the bundled digits do not need
+
+    data = MNIST(str(data_root), train=train)
+    return ImageSplit(_padded(data.data), data.targets)
+
+
+def _fashion_mnist(data_root: Path, train: bool) -> ImageSplit:
+    from torchvision.datasets import FashionMNIST
+
+    data = FashionMNIST(str(data_root), train=train)
+    return ImageSplit(_padded(data.data), data.targets)
+
+
+def _cifar10(data_root: Path, train: bool) -> ImageSplit:
+    from torchvision.datasets import CIFAR10
+
+    class UncheckedCifar10(CIFAR10):  # type: ignore[misc]  # torchvision is untyped
+        def _check_integrity(self) -> bool:
+            return True
+
+        def _load_meta(self) -> None:
+            """The class names are the catalogue's."""
+
+    data: Any = UncheckedCifar10(str(data_root), train=train)
+    images = torch.from_numpy(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)))
+    return ImageSplit(images, torch.tensor(data.targets, dtype=torch.int64))
+
+
+def _svhn(data_root: Path, train: bool) -> ImageSplit:
+    from torchvision.datasets import SVHN
+
+    data = SVHN(str(data_root), split="train" if train else "test")
+    return ImageSplit(torch.from_numpy(np.ascontiguousarray(data.data)), torch.from_numpy(data.labels).long())
+
+
+_IDX = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_CIFAR = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+_SVHN = ("train_32x32.mat", "test_32x32.mat")
+# dataset -> folder under the data root, files that must be there, reader(data_root, train).
+_SOURCES: dict[str, tuple[str, tuple[str, ...], Callable[[Path, bool], ImageSplit]]] = {
+    "mnist": ("MNIST/raw", _IDX, _mnist),
+    "fashion_mnist": ("FashionMNIST/raw", _IDX, _fashion_mnist),
+    "cifar10": ("cifar-10-batches-py", _CIFAR, _cifar10),
+    "svhn": (".", _SVHN, _svhn),
+}

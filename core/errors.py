@@ -1,0 +1,89 @@
+"""What the engine refuses, as named facts with stable codes (torch-free)."""
+
+
+class CoreError(Exception):
+    """A fact about the request or the data that stops the work; `code` is stable and shown to users."""
+
+    code = "engine_error"
+
+
+class UnknownArchitectureError(CoreError):
+    """No architecture of this name is registered."""
+
+    code = "unknown_architecture"
+
+
+class UnknownDatasetError(CoreError):
+    """No dataset of this name is registered."""
+
+    code = "unknown_dataset"
+
+
+class DataRootMissingError(CoreError):
+    """The dataset's files are not under the data root, or no data root is set."""
+
+    code = "data_root_missing"
+
+
+class DatasetCorruptError(CoreError):
+    """The dataset's files are present but cannot be read (truncated, wrong checksum)."""
+
+    code = "dataset_corrupt"
+
+
+class InputShapeError(CoreError):
+    """The architecture cannot take images of this shape."""
+
+    code = "input_shape_unsupported"
+
+
+class UntraceableModelError(CoreError):
+    """torch.fx cannot trace the network; the message names the line."""
+
+    code = "untraceable_model"
+
+
+class ClassNotInModelError(CoreError):
+    """A requested class is not among the model's classes."""
+
+    code = "class_not_in_model"
+
+
+class MaskMismatchError(CoreError):
+    """A mask names other units, or other widths, than the network has."""
+
+    code = "mask_mismatch"
+
+
+class EmptyUnitError(CoreError):
+    """A mask keeps no neuron of some unit; a layer without channels cannot be built."""
+
+    code = "empty_unit"
+
+
+class ArtifactError(CoreError):
+    """A stored network cannot be restored: digest, format or tensors do not fit its recipe."""
+
+    code = "artifact_invalid"
+
+
+class TrainingDivergedError(CoreError):
+    """The loss became NaN or infinite."""
+
+    code = "training_diverged"
+
+
+class UnsupportedFormError(CoreError):
+    """The model has no mask generators, so the requested module form does not exist for it."""
+
+    code = "form_unsupported"
+
+
+class DeviceUnavailableError(CoreError):
+    """The requested device is not on this machine."""
+
+    code = "device_unavailable"
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the caller asked the loop to stop
+    """The loop was asked to stop; a checkpoint was written and reported before this was raised."""

@@ -1,0 +1,192 @@
+"""What the engine hands back: the runner's report stream and each job's result (pydantic, torch-free).
+
+A runner writes one `Report` per line (JSON) to its report pipe. Paths are relative to the staging folder.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.specs import ModuleForm
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRef(_Frozen):
+    """A file the runner wrote; it becomes an immutable artifact when the job succeeds."""
+
+    role: Literal["weights", "recipe", "statistics", "program"]
+    path: str = Field(description="Relative to the staging folder.")
+    filename: str = Field(description="The name a download is offered under.")
+    media_type: str
+
+
+class MetricValue(_Frozen):
+    """One measured figure. `split` says which data it was measured on; null where no data is involved."""
+
+    name: str
+    value: float
+    split: Literal["train", "validation", "test"] | None = None
+    class_name: str | None = None
+    epoch: int | None = None
+
+
+class Progress(_Frozen):
+    type: Literal["progress"] = "progress"
+    phase: str
+    step: int
+    total: int
+    epoch: int | None = None
+    epochs: int | None = None
+
+
+class MetricReport(_Frozen):
+    """Figures measured while the job runs (training curves)."""
+
+    type: Literal["metrics"] = "metrics"
+    metrics: list[MetricValue]
+
+
+class LogReport(_Frozen):
+    type: Literal["log"] = "log"
+    level: Literal["info", "warning"] = "info"
+    message: str
+
+
+class CheckpointReport(_Frozen):
+    """A complete checkpoint, renamed into place. `path` is relative to the job's checkpoint folder."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    path: str
+    sha256: str
+    epoch: int
+    step: int
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class TrainResult(_Frozen):
+    kind: Literal["train"] = "train"
+    architecture: str
+    approach: str
+    recipe: str
+    dataset: str
+    dataset_digest: str
+    classes: list[str]
+    input_shape: list[int]
+    parameters: int
+    flops: int = Field(description="Multiply-accumulate operations for one image.")
+    seed: int
+    units: dict[str, int] = Field(description="Unit name -> neurons.")
+    versions: dict[str, str]
+    metrics: list[MetricValue]
+    files: list[FileRef]
+
+
+class ModuleResult(_Frozen):
+    classes: list[str]
+    form: ModuleForm
+    fold_amplitudes: bool
+    threshold: float | None = Field(
+        description="Null for compositions, whose members bring their masks."
+    )
+    mask_digest: str = Field(description="sha256 over the mask's units and bits.")
+    retention_rate: float = Field(description="Kept neurons / neurons of all masked layers.")
+    parameters: int
+    parameter_rate: float = Field(
+        description="Parameters / parameters of the standard network (no generators)."
+    )
+    flops: int
+    flops_rate: float = Field(description="FLOPs / FLOPs of the standard network.")
+    notes: list[str] = Field(
+        default_factory=list, description="Pinned channels, lowered thresholds, and why."
+    )
+    metrics: list[MetricValue]
+    files: list[FileRef]
+
+
+class ExtractResult(_Frozen):
+    kind: Literal["extract"] = "extract"
+    model_id: str
+    modules: list[ModuleResult]
+    metrics: list[MetricValue] = Field(
+        default_factory=list, description="Cohesion and coupling of the set."
+    )
+
+
+class ComposeResult(_Frozen):
+    kind: Literal["compose"] = "compose"
+    composition_id: str
+    module: ModuleResult
+
+
+class EvaluateResult(_Frozen):
+    kind: Literal["evaluate"] = "evaluate"
+    target_id: str
+    metrics: list[MetricValue]
+
+
+JobResult = Annotated[
+    TrainResult | ExtractResult | ComposeResult | EvaluateResult, Field(discriminator="kind")
+]
+
+
+class ResultReport(_Frozen):
+    """The last report of a job that succeeded."""
+
+    type: Literal["result"] = "result"
+    result: JobResult
+
+
+class FailureReport(_Frozen):
+    """The last report of a job that failed in a way the runner could name."""
+
+    type: Literal["failure"] = "failure"
+    code: str
+    message: str
+    cause: Literal["user", "infra", "oom", "internal"]
+
+
+class StoppedReport(_Frozen):
+    """The last report after a request to stop: the checkpoint, if any, is already reported."""
+
+    type: Literal["stopped"] = "stopped"
+
+
+Report = Annotated[
+    Progress
+    | MetricReport
+    | LogReport
+    | CheckpointReport
+    | ResultReport
+    | FailureReport
+    | StoppedReport,
+    Field(discriminator="type"),
+]
+AnyReport = (
+    Progress | MetricReport | LogReport | CheckpointReport | ResultReport | FailureReport | StoppedReport
+)
+REPORT_ADAPTER: TypeAdapter[AnyReport] = TypeAdapter(Report)
+
+
+class RunnerInput(_Frozen):
+    """The one line of JSON a runner reads on its standard input for each job."""
+
+    job_id: str
+    attempt: int
+    spec: dict[str, object] = Field(
+        description="The stored job spec; parsed again by core.specs.parse_job_spec."
+    )
+    staging: str = Field(description="Absolute folder for this attempt's files.")
+    checkpoints: str = Field(
+        description="Absolute folder of the job's checkpoints, shared by its attempts."
+    )
+    resume: str | None = Field(None, description="Checkpoint to resume from, relative to `checkpoints`.")
+    resume_sha256: str | None = None
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="Inputs by role, absolute read-only paths: weights, recipe, statistics of the model (or of the "
+        "target to evaluate); for compose also `module:<module id>`, that module's recipe.",
+    )
+    data_root: str | None = None

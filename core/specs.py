@@ -1,0 +1,239 @@
+"""What can be asked of the engine: the one definition of every job's parameters (pydantic, torch-free).
+
+The API validates with these models, the job row stores them, the runner hands them to the engine.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+
+from core.catalog import (
+    ARCHITECTURES,
+    DATASETS,
+    ArchitectureInfo,
+    ArchitectureName,
+    DatasetInfo,
+    DatasetName,
+)
+
+__all__ = [
+    "ARCHITECTURES", "DATASETS", "ApproachSpec", "ArchitectureInfo", "ArchitectureName", "ArtifactFormat",
+    "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec", "ExtractSpec", "JobSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split",
+    "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
+]  # fmt: skip
+
+Split = Literal["validation", "test"]
+ModuleForm = Literal["static", "gated"]
+ArtifactFormat = Literal["safetensors", "pt2"]
+ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2")
+ClassName = Annotated[str, Field(min_length=1, max_length=200)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
+MetadataText = Annotated[str, Field(max_length=512)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StandardSpec(_Frozen):
+    """Plain training: cross-entropy, no mask generators. The baseline."""
+
+    name: Literal["standard"] = "standard"
+    recipe: Literal["published"] = "published"
+
+
+class MwtSpec(_Frozen):
+    """MwT (ICSE 2024): mask generators trained with cohesion and coupling losses."""
+
+    name: Literal["mwt"] = "mwt"
+    recipe: Literal["published"] = "published"
+    alpha: float = Field(0.5, ge=0, le=100, description="Weight of the cohesion loss.")
+    beta: float = Field(1.5, ge=0, le=100, description="Weight of the coupling loss.")
+
+
+class NemoSpec(_Frozen):
+    """NeMo (TOSEM 2025): mask generators trained with one contrastive loss."""
+
+    name: Literal["nemo"] = "nemo"
+    recipe: Literal["published"] = "published"
+    alpha: float = Field(1.3, ge=0, le=100, description="Weight of the contrastive loss.")
+    temperature: float = Field(0.2, ge=0.01, le=10, description="Temperature of the contrastive loss.")
+    zero_terms: bool = Field(
+        True, description="Keep the exp(0) terms of unselected pairs, as the published code does."
+    )
+    self_term: bool = Field(
+        True, description="Count each sample as its own positive, as the published code does."
+    )
+    first_unit_in_loss: bool = Field(
+        False,
+        description="False: the first masked layer enters the loss as all ones (published code, CNNs).",
+    )
+
+
+ApproachSpec = Annotated[StandardSpec | MwtSpec | NemoSpec, Field(discriminator="name")]
+
+
+class JobOptions(_Frozen):
+    """What every kind of job accepts beside its own parameters; not part of the spec's digest."""
+
+    priority: int = Field(50, ge=0, le=100, description="Larger runs earlier.")
+    max_runtime_s: int | None = Field(
+        None, ge=1, le=30 * 86400, description="Fail the job after this many seconds."
+    )
+    metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
+        default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
+    )
+
+
+class TrainSpec(JobOptions):
+    """Train a network from scratch, modular or standard."""
+
+    kind: Literal["train"] = "train"
+    architecture: ArchitectureName = Field(description="Registered architecture.")
+    dataset: DatasetName = Field(description="Built-in dataset.")
+    approach: ApproachSpec = Field(default_factory=lambda: NemoSpec(), description="Training method.")
+    epochs: int = Field(200, ge=1, le=2000)
+    batch_size: int = Field(128, ge=2, le=8192)
+    learning_rate: float = Field(0.05, gt=0, le=10)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    augment: bool = Field(
+        True, description="Apply the dataset's training augmentation, where it has one."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = Field(
+        True, description="Same bits on the same machine; a little slower on a GPU."
+    )
+    max_train_samples: int | None = Field(
+        None, ge=10, description="Train on the first N images of the fixed order."
+    )
+    checkpoint_interval_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds between checkpoints; 0 = every step."
+    )
+
+    @model_validator(mode="after")
+    def _image_fits(self) -> "TrainSpec":
+        info, (_, height, width) = ARCHITECTURES[self.architecture], DATASETS[self.dataset].input_shape
+        if not (info.min_size <= min(height, width) and max(height, width) <= info.max_size):
+            message = (
+                f"{info.name} takes images of {info.min_size} to {info.max_size} pixels; "
+                f"{self.dataset} has {height}x{width}"
+            )
+            raise ValueError(message)
+        return self
+
+
+class ExtractSpec(JobOptions):
+    """Extract one module per entry of `classes` from a trained model."""
+
+    kind: Literal["extract"] = "extract"
+    model_id: Identifier = Field(description="A trained model.")
+    classes: list[list[ClassName]] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Class names per module; null = one module for each class.",
+    )
+    form: ModuleForm = Field(
+        "gated", description="gated keeps the sliced mask generators; static drops them."
+    )
+    fold_amplitudes: bool = Field(
+        True,
+        description="static only: scale each unit by its mean mask value over the module's classes.",
+    )
+    threshold: float = Field(
+        0.9, gt=0, le=1, description="A unit belongs to a class that fires it at least this often."
+    )
+    formats: list[ArtifactFormat] = Field(
+        default_factory=lambda: list(ALL_FORMATS), min_length=1, max_length=2
+    )
+    evaluate: bool = Field(True, description="Measure each module on validation and test data.")
+
+    @field_validator("classes")
+    @classmethod
+    def _sensible_classes(cls, value: list[list[str]] | None) -> list[list[str]] | None:
+        for names in value or []:
+            _require_distinct(names)
+        return value
+
+
+class ComposeSpec(JobOptions):
+    """Compose modules of one model into one classifier (their union). Ask by classes, by modules, or both."""
+
+    kind: Literal["compose"] = "compose"
+    classes: list[ClassName] | None = Field(
+        None, min_length=1, max_length=1000, description="Classes wanted, in the order of the outputs."
+    )
+    module_ids: list[Identifier] | None = Field(
+        None, min_length=1, max_length=1000, description="Null = best for each class."
+    )
+    model_id: Identifier | None = Field(
+        None, description="Null = the model whose modules know the classes best."
+    )
+    strategy: Literal["union"] = "union"
+    form: ModuleForm = Field(
+        "gated", description="gated keeps the sliced mask generators; static drops them."
+    )
+    fold_amplitudes: bool = Field(
+        True, description="static only: scale each unit by its mean mask value."
+    )
+    formats: list[ArtifactFormat] = Field(
+        default_factory=lambda: list(ALL_FORMATS), min_length=1, max_length=2
+    )
+    evaluate: bool = Field(True, description="Measure the composition on validation and test data.")
+    composition_id: Identifier | None = Field(
+        None, description="Set by the service; ignored in requests."
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "ComposeSpec":
+        if self.classes is None and self.module_ids is None:
+            raise ValueError("give classes, module_ids, or both")
+        for names in (self.classes, self.module_ids):
+            _require_distinct(names or ["-"])
+        return self
+
+
+class EvaluateSpec(JobOptions):
+    """Measure a model, module or composition on a split of its dataset."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    target_id: Identifier = Field(description="mdl_..., mod_... or cmp_...")
+    split: Split = Field(
+        "validation", description="Test data is for reporting only: select by validation."
+    )
+    classes: list[ClassName] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Restrict data and outputs to these classes; null = all it knows.",
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _sensible_classes(cls, value: list[str] | None) -> list[str] | None:
+        _require_distinct(value or ["-"])
+        return value
+
+
+JobSpec = Annotated[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec] = TypeAdapter(JobSpec)
+
+
+def _require_distinct(names: list[str]) -> None:
+    if not names or len(set(names)) != len(names):
+        raise ValueError("a list of classes must not be empty or name a class twice")
+
+
+def parse_job_spec(data: dict[str, Any]) -> TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec:
+    """The stored or received JSON form as a spec. Raises pydantic.ValidationError."""
+    return _ADAPTER.validate_python(data)
+
+
+def spec_digest(spec: JobOptions) -> str:
+    """sha256 hex of what determines the result (JobOptions' own fields excluded)."""
+    content = spec.model_dump(mode="json", exclude=set(JobOptions.model_fields))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

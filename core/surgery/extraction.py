@@ -1,0 +1,126 @@
+"""Cutting a module out of a network: a smaller network that computes exactly what the masked one does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from core.errors import ClassNotInModelError, EmptyUnitError, UntraceableModelError
+from core.masks import ModuleMask
+from core.surgery.flow import ChannelFlow, ChannelSet, channel_set
+from core.surgery.inplace import is_in_place_operator, read_results
+from core.surgery.layers import ChannelGather
+from core.surgery.rules import passes, rule_for
+from core.surgery.sites import UnitSite, require_fit, unit_sites
+from core.surgery.slicing import slice_rows
+from core.surgery.tracing import finish, trace_copy, value_shapes
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A module cut out.
+
+    Attributes:
+        network: The smaller network; its outputs are the chosen classes, in the chosen order.
+        notes: Where channels had to stay, and why.
+    """
+
+    network: fx.GraphModule
+    notes: tuple[str, ...]
+
+
+def extract(
+    network: nn.Module, mask: ModuleMask, *, classes: Sequence[int], input_shape: Sequence[int]
+) -> Extraction:
+    """Cut a module out of a copy of the network.
+
+    extract(network, mask).network(x) equals hard_masked(network, mask)(x)[:, classes] up to rounding. The
+    same structure, mask and classes give the same layer names and shapes: a state dict fits a cut made anew.
+
+    Args:
+        network: A modular network gives the gated form (each unit keeps its sliced generator), a plain one or
+            one without its generators the static form.
+        mask: One entry per unit; each unit keeps at least one neuron.
+        classes: Indices of the logits to keep, in the order of the module's outputs.
+        input_shape: (C, H, W) of the images.
+
+    Raises:
+        EmptyUnitError: A unit keeps no neuron.
+        MaskMismatchError: The mask is for another network.
+        ClassNotInModelError: A class has no logit, or none is asked for.
+    """
+    cut = trace_copy(network)
+    sites = unit_sites(cut)
+    require_fit(sites, cut, mask)
+    if empty := [name for name in mask if not mask[name].any()]:
+        raise EmptyUnitError(f"the mask keeps no neuron of unit {empty[0]!r}")
+    shapes = value_shapes(cut, input_shape)
+    read_results(cut, lambda node: is_in_place_operator(node) and node in shapes)
+    flow = ChannelFlow(cut, shapes)
+    flow.rows.update(_rows(flow, sites, mask))
+    _require_classes(flow, classes)
+    for node in list(cut.graph.nodes):
+        flow.sets[node] = rule_for(flow, node)(flow, node)
+    _select_classes(flow, classes)
+    return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)))
+
+
+def _rows(flow: ChannelFlow, sites: Mapping[str, UnitSite], mask: ModuleMask) -> dict[fx.Node, ChannelSet]:
+    """The nodes whose outputs a unit's mask cuts: convolution, norm, and the last layer of the generator."""
+    rows: dict[fx.Node, ChannelSet] = {}
+    for name, site in sites.items():
+        head = None if site.gate is None else _generator_head(flow, site.gate)
+        for node in (site.conv, site.norm, head):
+            if node is not None:
+                rows[node] = channel_set(mask[name])
+    return rows
+
+
+def _generator_head(flow: ChannelFlow, gate: fx.Node) -> fx.Node | None:
+    """The Linear that writes a gate's masks, if nothing but per-channel functions lie between."""
+    node = gate.args[1]
+    while isinstance(node, fx.Node) and len(node.users) == 1:
+        if isinstance(flow.layer(node), nn.Linear):
+            return node if flow.called_once(node) and len(flow.shape(node)) == 2 else None
+        if not passes(flow, node) or len(node.all_input_nodes) != 1:
+            return None
+        node = node.all_input_nodes[0]
+    return None
+
+
+def _logits(flow: ChannelFlow) -> fx.Node:
+    return flow.network.graph.output_node().all_input_nodes[0]
+
+
+def _require_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
+    shape = flow.shape(_logits(flow))
+    if len(shape) != 2:
+        raise UntraceableModelError(f"the network must return logits (N, classes), not {len(shape)}-d")
+    if not classes:
+        raise ClassNotInModelError("a module needs at least one class")
+    if outside := [c for c in classes if not 0 <= c < shape[1]]:
+        raise ClassNotInModelError(f"the network has {shape[1]} classes; there is no class {outside[0]}")
+
+
+def _select_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
+    """Keep the chosen logits: as rows of the last Linear if it alone writes them, else by a gather."""
+    output, width = flow.network.graph.output_node(), flow.shape(_logits(flow))[1]
+    if list(classes) == list(range(width)) and flow.sets[_logits(flow)] is None:
+        return
+    flow.pin(output, "the network returns them")
+    logits = _logits(flow)
+    layer, index = flow.layer(logits), torch.tensor(list(classes))
+    if isinstance(layer, nn.Linear) and flow.called_once(logits) and len(logits.users) == 1:
+        slice_rows(layer, index)
+        return
+    flow.network.add_submodule("class_selection", ChannelGather(index))
+    with flow.network.graph.inserting_before(output):
+        selected = flow.network.graph.call_module("class_selection", (logits,))
+    output.replace_input_with(logits, selected)
+
+
+def _on_one_device(network: fx.GraphModule) -> fx.GraphModule:
+    """Index buffers are made on the CPU; the network may live elsewhere."""
+    device = next((parameter.device for parameter in network.parameters()), None)
+    return network if device is None else network.to(device)

@@ -1,0 +1,115 @@
+"""From an nn.Module to a flat torch.fx graph of leaf layers, and the shapes of its values."""
+
+import copy
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.proxy import TraceError
+
+from core.errors import InputShapeError, UntraceableModelError
+from core.surgery.inplace import InPlaceProxy, is_in_place_call, is_in_place_operator, read_results
+from core.surgery.layers import LEAF_LAYERS
+
+_TRACING_FAILURES = (
+    TraceError, TypeError, ValueError, RuntimeError, AttributeError, LookupError, NotImplementedError,
+)  # fmt: skip
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, LEAF_LAYERS) or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return InPlaceProxy(node, self)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """The model as a graph of torch.nn layers (and our leaf layers), which it shares with the model.
+
+    Layers keep their qualified names and their train/eval state.
+
+    Raises:
+        UntraceableModelError: The forward method depends on data, or takes or returns more than one tensor.
+    """
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(model)
+    except _TRACING_FAILURES as error:
+        raise UntraceableModelError(f"{_where(error)}: {error}") from error
+    _require_one_tensor(graph)
+    traced = fx.GraphModule(tracer.root, graph)
+    read_results(traced, partial(is_in_place_call, traced))
+    return finish(traced)
+
+
+def trace_copy(model: nn.Module) -> fx.GraphModule:
+    """Like `trace`, sharing nothing with the model."""
+    return trace(copy.deepcopy(model))
+
+
+def finish(network: fx.GraphModule) -> fx.GraphModule:
+    """Make an edited graph runnable: drop what nothing reads, check it, compile it. In place."""
+    network.graph.eliminate_dead_code(lambda node: node.is_impure() or is_in_place_operator(node))
+    network.delete_all_unused_submodules()
+    for layer in network.modules():
+        # Containers that fx makes, and layers that surgery adds, start in train mode.
+        if type(layer) is nn.Module or isinstance(layer, LEAF_LAYERS):
+            layer.training = network.training
+    network.graph.lint()
+    network.recompile()
+    return network
+
+
+def value_shapes(network: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx.Node, tuple[int, ...]]:
+    """The shape of each tensor in the graph for a batch of two images of `input_shape` (C, H, W).
+
+    Raises:
+        InputShapeError: The network cannot take such images.
+    """
+    recorder = _ShapeRecorder(network)
+    like = next(network.parameters(), torch.empty(0))
+    modes = {layer: layer.training for layer in network.modules()}
+    network.eval()  # running statistics must not see this batch
+    try:
+        with torch.no_grad():
+            recorder.run(like.new_zeros((2, *input_shape)))
+    except RuntimeError as error:
+        raise InputShapeError(f"the network does not take images of shape {tuple(input_shape)}") from error
+    finally:
+        for layer, training in modes.items():
+            layer.training = training
+    return recorder.shapes
+
+
+class _ShapeRecorder(fx.Interpreter):
+    def __init__(self, network: fx.GraphModule) -> None:
+        super().__init__(network)
+        self.extra_traceback = False
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            self.shapes[n] = tuple(result.shape)
+        return result
+
+
+def _where(error: BaseException) -> str:
+    """The last line of the user's own code in a tracing failure."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "torch" not in Path(f.filename).parts and f.filename != __file__]
+    frame = own[-1] if own else frames[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno} ({frame.line})"
+
+
+def _require_one_tensor(graph: fx.Graph) -> None:
+    inputs = graph.find_nodes(op="placeholder")
+    if len(inputs) != 1:
+        raise UntraceableModelError(f"the network takes {len(inputs)} inputs; it should take one batch")
+    if not isinstance(graph.output_node().args[0], fx.Node):
+        raise UntraceableModelError("the network must return one tensor of logits")

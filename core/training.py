@@ -1,0 +1,143 @@
+"""Training as a stream of reports: progress, curves, checkpoints; stoppable and resumable at every step."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx
+
+from core.checkpoints import CheckpointFolder, load_checkpoint
+from core.datasets import ImageData
+from core.devices import deterministic_algorithms
+from core.errors import Interrupted
+from core.results import AnyReport, CheckpointReport, LogReport, MetricReport, Progress
+from core.specs import TrainSpec
+from core.surgery.masking import recorded_masks
+from core.trainer import Trainer
+
+Reports = Generator[AnyReport, None, None]
+_PROGRESS_INTERVAL_S = 0.5
+
+
+@dataclass
+class _Interval:
+    """Due when `seconds` have passed since it was last due."""
+
+    seconds: float
+    last: float
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """When to report, to store and to stop."""
+
+    should_stop: Callable[[], bool]
+    folder: CheckpointFolder
+    progress: _Interval
+    checkpoint: _Interval
+
+
+def train(
+    spec: TrainSpec,
+    data: ImageData,
+    *,
+    device: torch.device,
+    checkpoint_dir: Path,
+    resume: Path | None,
+    should_stop: Callable[[], bool],
+) -> Generator[AnyReport, None, fx.GraphModule]:
+    """Train a network as `spec` says, yielding reports.
+
+    On the CPU, and on a GPU in deterministic mode as far as its kernels allow, a run that was interrupted and
+    resumed ends with the same bits as an undisturbed one. The figures of the epoch under way are part of the
+    checkpoint; epochs completed after it was written are reported again, with the same figures.
+
+    Args:
+        spec: what to train.
+        data: the images.
+        device: where to compute.
+        checkpoint_dir: folder for this training's checkpoints, shared by its attempts.
+        resume: a checkpoint of the same spec and data; None starts at the beginning.
+        should_stop: asked after every step.
+
+    Returns:
+        The trained network, on the CPU and in eval mode.
+
+    Raises:
+        Interrupted: `should_stop` became true; the checkpoint is the last report.
+        TrainingDivergedError: the loss became NaN or infinite.
+        ArtifactError: `resume` cannot be read or belongs to another training.
+    """
+    with deterministic_algorithms(device, enabled=spec.deterministic):
+        trainer = Trainer(spec, data, device)
+        if resume is not None:
+            trainer.restore(load_checkpoint(resume, None))
+        now = time.monotonic()
+        folder = CheckpointFolder(checkpoint_dir, resume.name if resume else None)
+        watch = _Watch(
+            should_stop,
+            folder,
+            _Interval(_PROGRESS_INTERVAL_S, now),
+            _Interval(spec.checkpoint_interval_s, now),
+        )
+        with recorded_masks(trainer.network) as masks:
+            yield _progress(trainer, spec)
+            while trainer.epoch < spec.epochs:
+                yield from _train_epoch(trainer, spec, masks, watch)
+        return trainer.network.cpu().eval()
+
+
+def _train_epoch(trainer: Trainer, spec: TrainSpec, masks: Mapping[str, Tensor], watch: _Watch) -> Reports:
+    for images, labels in trainer.remaining_batches():
+        trainer.train_on(images, labels, masks)
+        yield from _after_step(trainer, spec, watch)
+    trainer.tally.require_finite()
+    dead = trainer.tally.dead(list(masks))
+    yield MetricReport(metrics=trainer.finish_epoch())
+    yield _progress(trainer, spec)
+    for unit in dead:
+        yield LogReport(level="warning", message=_DEAD.format(epoch=trainer.epoch, unit=unit))
+
+
+def _after_step(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
+    stopping = watch.should_stop()
+    if watch.checkpoint.due() or stopping:
+        yield _store(trainer, watch.folder)
+    if stopping:
+        raise Interrupted(f"stopped after step {trainer.steps_done}")
+    if watch.progress.due():
+        trainer.tally.require_finite()
+        yield _progress(trainer, spec)
+
+
+def _store(trainer: Trainer, folder: CheckpointFolder) -> CheckpointReport:
+    trainer.tally.require_finite()
+    stored = folder.write(trainer.snapshot())
+    return CheckpointReport(
+        path=stored.name,
+        sha256=stored.sha256,
+        epoch=trainer.epoch,
+        step=trainer.steps_done,
+        metrics=trainer.tally.means(),
+    )
+
+
+def _progress(trainer: Trainer, spec: TrainSpec) -> Progress:
+    total = spec.epochs * trainer.steps_per_epoch
+    epoch = min(trainer.epoch + 1, spec.epochs)
+    return Progress(phase="train", step=trainer.steps_done, total=total, epoch=epoch, epochs=spec.epochs)
+
+
+_DEAD = (
+    "epoch {epoch}: every mask of unit {unit} was zero for every training sample, so its neurons can no "
+    "longer learn. A smaller alpha or beta, a larger temperature or another seed may help."
+)

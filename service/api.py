@@ -1,0 +1,30 @@
+"""Every route of the API in one place."""
+
+from fastapi import Depends, FastAPI
+
+from service.artifacts import endpoints as artifacts
+from service.compositions import endpoints as compositions
+from service.datasets import endpoints as datasets
+from service.jobs import endpoints as jobs
+from service.models import endpoints as models
+from service.modules import endpoints as modules
+from service.platform import health
+from service.platform.requests import refuse_unknown_query
+
+TAGS = [
+    {"name": "jobs", "description": "Long work: train, extract, compose, evaluate."},
+    {"name": "datasets", "description": "What can be trained on."},
+    {"name": "models", "description": "Trained networks."},
+    {"name": "modules", "description": "Parts of models, each knowing some classes."},
+    {"name": "compositions", "description": "Classifiers made of modules."},
+    {"name": "artifacts", "description": "Files to download."},
+    {"name": "operation", "description": "Is it alive, is it ready, what runs."},
+]
+
+
+def include_routers(app: FastAPI) -> None:
+    """Add the routes."""
+    strict = [Depends(refuse_unknown_query)]
+    for slice_ in (jobs, datasets, models, modules, compositions, artifacts):
+        app.include_router(slice_.router, dependencies=strict)
+    app.include_router(health.router)

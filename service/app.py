@@ -1,0 +1,77 @@
+"""The API process."""
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.api import TAGS, include_routers
+from service.platform import openapi, problems
+from service.platform.auth import load_pepper
+from service.platform.bodies import BodyGuard
+from service.platform.database import Database
+from service.platform.errors import AuthRequiredError
+from service.platform.logging import configure_logging
+from service.platform.requests import RequestFrame
+from service.platform.settings import Settings
+from service.platform.storage import open_store
+from service.platform.version import service_version
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API over these settings. Needs no broker; the database need not answer yet.
+
+    Raises:
+        AuthRequiredError: API keys are off on a host that others can reach.
+    """
+    require_auth_or_loopback(settings)
+    app = FastAPI(
+        title="Cleave",
+        version=service_version(),
+        summary="Train neural networks that come apart by class, and compose their modules on request.",
+        description=openapi.DESCRIPTION,
+        openapi_tags=TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings)
+    app.state.store = open_store(settings)
+    app.state.pepper = load_pepper(settings) if settings.auth else b""
+    include_routers(app)
+    problems.install(app)
+    openapi.install(app)
+    # The one added last runs first: the frame gives the guard's refusals their request id.
+    app.add_middleware(BodyGuard)
+    app.add_middleware(RequestFrame)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """For `uvicorn --factory service.app:from_environment`."""
+    settings = Settings()
+    configure_logging(settings)
+    return create_app(settings)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.database.dispose()
+
+
+def require_auth_or_loopback(settings: Settings) -> None:
+    """Raises AuthRequiredError."""
+    if not settings.auth and not _is_loopback(settings.host):
+        raise AuthRequiredError(
+            f"API keys are off and the host is {settings.host}, which others can reach. "
+            "Turn keys on (CLEAVE_AUTH=true) or listen on 127.0.0.1."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,58 @@
+"""What goes out about artifacts."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SHA256_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+class ArtifactView(BaseModel):
+    """A file of a model, module or composition."""
+
+    id: str
+    role: str = Field(description="weights, recipe, statistics or program (a torch.export .pt2).")
+    filename: str
+    size: int = Field(description="Bytes.")
+    sha256: str
+    media_type: str
+    url: str = Field(description="Where the content is; relative to the service's address.")
+
+
+class ArtifactOwner(BaseModel):
+    """What the artifact is a part of."""
+
+    owner_id: str
+    role: str
+
+
+class ArtifactDetail(BaseModel):
+    """An artifact, the job that made it and what it is a part of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f",
+                    "filename": "module_3.pt2",
+                    "size": 48213,
+                    "sha256": SHA256_EXAMPLE,
+                    "media_type": "application/octet-stream",
+                    "url": "/v1/artifacts/art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f/content",
+                    "job_id": "job_019b3c5e6f117c5a9d3e4b2a1c0f8e7d",
+                    "owners": [{"owner_id": "mod_019b3c5e7a8f7d21a0b1c2d3e4f50617", "role": "program"}],
+                    "created_at": "2026-01-15T10:04:05.123Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    filename: str
+    size: int = Field(description="Bytes.")
+    sha256: str
+    media_type: str
+    url: str
+    job_id: str
+    owners: list[ArtifactOwner]
+    created_at: datetime

@@ -1,0 +1,105 @@
+"""Artifacts: recording them, finding them, and what each is a part of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from core.results import FileRef
+from service.artifacts import repository
+from service.artifacts.schemas import ArtifactDetail, ArtifactOwner, ArtifactView
+from service.artifacts.tables import Artifact, ArtifactLink
+from service.platform.errors import NotFoundError
+from service.platform.ids import new_id
+from service.platform.storage import ArtifactStore, StoredBlob
+
+
+def content_url(artifact_id: str) -> str:
+    return f"/v1/artifacts/{artifact_id}/content"
+
+
+def get(session: Session, artifact_id: str) -> Artifact:
+    """The artifact, or NotFoundError."""
+    artifact = repository.find(session, artifact_id)
+    if artifact is None:
+        raise NotFoundError("There is no artifact with this id.")
+    return artifact
+
+
+def describe(session: Session, artifact_id: str) -> ArtifactDetail:
+    """An artifact and what it is a part of."""
+    artifact = get(session, artifact_id)
+    owners = [
+        ArtifactOwner(owner_id=link.owner_id, role=link.role)
+        for link in repository.links_to(session, artifact_id)
+    ]
+    return ArtifactDetail(
+        id=artifact.id,
+        filename=artifact.filename,
+        size=artifact.size,
+        sha256=artifact.sha256,
+        media_type=artifact.media_type,
+        url=content_url(artifact.id),
+        job_id=artifact.job_id,
+        owners=owners,
+        created_at=artifact.created_at,
+    )
+
+
+def of_owners(session: Session, owner_ids: Sequence[str]) -> dict[str, list[ArtifactView]]:
+    """The files of each owner that has any."""
+    found: dict[str, list[ArtifactView]] = {}
+    for link, artifact in repository.of_owners(session, owner_ids):
+        found.setdefault(link.owner_id, []).append(_view(link, artifact))
+    return found
+
+
+def local_paths(session: Session, store: ArtifactStore, owner_id: str) -> dict[str, Path]:
+    """Role -> readable local file, for everything the owner has."""
+    return {
+        link.role: store.path(artifact.sha256) for link, artifact in repository.of_owners(session, [owner_id])
+    }
+
+
+def record(
+    session: Session,
+    *,
+    tenant_id: str,
+    job_id: str,
+    owner_id: str,
+    files: Sequence[FileRef],
+    blobs: Mapping[str, StoredBlob],
+) -> list[str]:
+    """Make stored files the artifacts of `owner_id`, in place of any it had. Returns their ids."""
+    repository.unlink(session, owner_id)
+    artifacts = [
+        Artifact(
+            id=new_id("art"),
+            tenant_id=tenant_id,
+            job_id=job_id,
+            filename=file.filename,
+            media_type=file.media_type,
+            sha256=blobs[file.path].sha256,
+            size=blobs[file.path].size,
+        )
+        for file in files
+    ]
+    session.add_all(artifacts)
+    session.flush()
+    for file, artifact in zip(files, artifacts, strict=True):
+        session.add(
+            ArtifactLink(tenant_id=tenant_id, owner_id=owner_id, role=file.role, artifact_id=artifact.id)
+        )
+    return [artifact.id for artifact in artifacts]
+
+
+def _view(link: ArtifactLink, artifact: Artifact) -> ArtifactView:
+    return ArtifactView(
+        id=artifact.id,
+        role=link.role,
+        filename=artifact.filename,
+        size=artifact.size,
+        sha256=artifact.sha256,
+        media_type=artifact.media_type,
+        url=content_url(artifact.id),
+    )

@@ -1,0 +1,36 @@
+"""Artifacts: immutable files, stored once per content."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.platform.clock import Instant, db_now
+from service.platform.database import Base, TenantOwned
+
+
+class Artifact(TenantOwned, Base):
+    """A file offered for download. The store's key is `sha256`; callers never name a path."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    filename: Mapped[str] = mapped_column(String(255))
+    media_type: Mapped[str] = mapped_column(String(100))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class ArtifactLink(TenantOwned, Base):
+    """What an artifact is to a model, module or composition: weights, recipe, statistics, program."""
+
+    __tablename__ = "artifact_links"
+    __table_args__ = (Index("ix_artifact_links_artifact", "artifact_id"),)
+
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"))

@@ -1,0 +1,193 @@
+"""cleave jobs ...: submit, look at, follow, cancel."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli import output
+from service.cli.session import AfterOption, JsonFlag, LimitOption, WaitFlag, connect, fail
+from service.cli.spec_input import SetOption, SpecOption, read_spec
+
+if TYPE_CHECKING:
+    from service.client import CleaveClient
+    from service.client.schemas import Job
+
+app = typer.Typer(help="Submit and follow jobs.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
+
+
+@app.command()
+def train(  # noqa: PLR0913 - the parameters are command line options
+    ctx: typer.Context,
+    architecture: Annotated[str | None, typer.Option(help="See `cleave architectures`.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="See `cleave datasets`.")] = None,
+    approach: Annotated[str | None, typer.Option(help="nemo, mwt or standard.")] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    spec: SpecOption = None,
+    settings: SetOption = None,
+    wait: WaitFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a network."""
+    given = {"architecture": architecture, "dataset": dataset, "epochs": epochs, "seed": seed}
+    body = read_spec("train", spec, given, settings)
+    if approach is not None:
+        body["approach"] = {**body.get("approach", {}), "name": approach}
+    with connect(ctx) as client:
+        submit(client, body, wait, as_json)
+
+
+@app.command()
+def extract(  # noqa: PLR0913 - the parameters are command line options
+    ctx: typer.Context,
+    model_id: Annotated[str, typer.Argument(metavar="MODEL_ID")],
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="One module for this class; default: for each class.")
+    ] = None,
+    form: Annotated[str | None, typer.Option(help="gated or static.")] = None,
+    threshold: Annotated[float | None, typer.Option()] = None,
+    settings: SetOption = None,
+    wait: WaitFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Extract one module per class from a trained model."""
+    given = {
+        "model_id": model_id,
+        "classes": [[name] for name in classes] if classes else None,
+        "form": form,
+        "threshold": threshold,
+    }
+    with connect(ctx) as client:
+        submit(client, read_spec("extract", None, given, settings), wait, as_json)
+
+
+@app.command()
+def evaluate(
+    ctx: typer.Context,
+    target_id: Annotated[str, typer.Argument(metavar="MODEL_MODULE_OR_COMPOSITION_ID")],
+    split: Annotated[str | None, typer.Option(help="validation or test.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="Restrict data and outputs to these classes.")
+    ] = None,
+    wait: WaitFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a model, module or composition."""
+    given = {"target_id": target_id, "split": split, "classes": classes or None}
+    with connect(ctx) as client:
+        submit(client, read_spec("evaluate", None, given, None), wait, as_json)
+
+
+@app.command("list")
+def list_jobs(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option()] = None,
+    kind: Annotated[str | None, typer.Option()] = None,
+    limit: LimitOption = None,
+    after: AfterOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Jobs, newest first."""
+    with connect(ctx) as client:
+        page = client.jobs.list(state=state, kind=kind, limit=limit, after=after)
+    rows = [
+        (job.id, job.kind, job.state, job.progress.percent, job.attempt, str(job.created_at or "-")[:19])
+        for job in page.data
+    ]
+    columns = ("id", "kind", "state", "%", "attempt", "created")
+    output.emit(page, as_json, lambda: output.table("jobs", columns, rows))
+
+
+@app.command()
+def show(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """One job."""
+    with connect(ctx) as client:
+        job = client.jobs.get(job_id)
+    output.emit(job, as_json, lambda: show_job(job))
+
+
+@app.command()
+def wait(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Follow a job to its end."""
+    with connect(ctx) as client:
+        finish(client, client.jobs.get(job_id), as_json)
+
+
+@app.command()
+def cancel(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Ask a job to stop; it writes a checkpoint first."""
+    with connect(ctx) as client:
+        job = client.jobs.cancel(job_id)
+    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+
+
+@app.command()
+def events(
+    ctx: typer.Context,
+    job_id: JobId,
+    after: Annotated[int, typer.Option(help="Only events after this number.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the job has ended.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """What happened to a job. With --follow and --json: one JSON document per line."""
+    with connect(ctx) as client:
+        if not follow:
+            found = client.jobs.events(job_id, after=after)
+            rows = [(e.seq, str(e.ts or "-")[:19], e.type, json.dumps(e.data)) for e in found]
+            columns = ("seq", "time", "type", "data")
+            output.emit(found, as_json, lambda: output.table(job_id, columns, rows))
+            return
+        for event in client.jobs.stream(job_id, after=after):
+            line = event.model_dump_json() if as_json else f"{event.seq:>5} {event.type:<15} {event.data}"
+            typer.echo(line)
+
+
+def submit(client: "CleaveClient", body: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Create the job, and follow it unless told not to."""
+    job = client.jobs.create(body)
+    if wait:
+        finish(client, job, as_json)
+    else:
+        output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+
+
+def finish(client: "CleaveClient", job: "Job", as_json: bool) -> "Job":
+    """Follow the job behind a bar and show it; exit code 1 unless it succeeded."""
+    from service.cli.progress import wait_with_bar
+
+    try:
+        job = wait_with_bar(client, job, f"{job.kind} {job.id[-8:]}")
+    except KeyboardInterrupt:
+        typer.echo(f"{job.id} goes on; `cleave jobs wait {job.id}` follows it again", err=True)
+        raise typer.Exit(130) from None
+    output.emit(job, as_json, lambda: show_job(job))
+    if job.state != "succeeded":
+        error = job.error
+        fail(error.code if error else job.state, error.message if error else f"{job.id} was {job.state}")
+    return job
+
+
+def show_job(job: "Job") -> None:
+    result = job.result
+    pairs: list[tuple[str, output.Cell]] = [
+        ("kind", job.kind),
+        ("state", job.state),
+        ("progress", f"{job.progress.phase or '-'} {job.progress.percent or 0:.0f} %"),
+        ("attempt", job.attempt),
+        ("created", str(job.created_at)),
+        ("finished", str(job.finished_at or "-")),
+    ]
+    if result is not None:
+        pairs += [("model", result.model_id), ("composition", result.composition_id)]
+        pairs += [("module", module_id) for module_id in result.module_ids]
+        pairs += [(_metric_label(metric), metric.value) for metric in result.metrics]
+    if job.error is not None:
+        pairs.append((f"error {job.error.code}", job.error.message))
+    output.details(job.id, [(name, value) for name, value in pairs if value is not None])
+
+
+def _metric_label(metric: Any) -> str:
+    return " ".join(part for part in (metric.name, metric.split, metric.class_name) if part)

@@ -1,0 +1,68 @@
+"""The `cleave` command."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from service.cli import compose, demo, jobs, processes, registry
+from service.cli.output import print_json
+from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
+
+app = typer.Typer(
+    help="Train networks that come apart by class, and recompose their modules.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+HERE, THERE = "This machine", "A running service"
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    url: Annotated[str, typer.Option(envvar="CLEAVE_URL", help="Where the service listens.")] = DEFAULT_URL,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="CLEAVE_API_KEY", help="Shown once, by `cleave keys create`.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show where an error happened.")] = False,
+) -> None:
+    """Global options."""
+    ctx.obj = Options(url, api_key, verbose)
+    if verbose:
+        sys.excepthook = sys.__excepthook__
+
+
+@app.command(rich_help_panel=HERE)
+def version(as_json: JsonFlag = False) -> None:
+    """The installed version."""
+    from importlib.metadata import version as installed
+
+    found = {"version": installed("cleave"), "python": sys.version.split()[0]}
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"cleave {found['version']} (Python {found['python']})")
+
+
+_LOCAL: tuple[Callable[..., None], ...] = (
+    processes.up, processes.api, processes.dispatcher, processes.worker, demo.demo,
+)  # fmt: skip
+_REMOTE: tuple[Callable[..., None], ...] = (
+    registry.datasets, registry.architectures, registry.classes, compose.compose, compose.download,
+)  # fmt: skip
+for command in _LOCAL:
+    app.command(rich_help_panel=HERE)(command)
+for group, name in ((processes.db_app, "db"), (processes.keys_app, "keys")):
+    app.add_typer(group, name=name, rich_help_panel=HERE)
+for command in _REMOTE:
+    app.command(rich_help_panel=THERE)(command)
+for group, name in ((jobs.app, "jobs"), (registry.models_app, "models"), (registry.modules_app, "modules")):
+    app.add_typer(group, name=name, rich_help_panel=THERE)
+
+
+def main() -> None:
+    """Entry point of the `cleave` script."""
+    sys.excepthook = report_uncaught
+    typer.main.get_command(app)(prog_name="cleave")

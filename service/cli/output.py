@@ -1,0 +1,80 @@
+"""How results look: JSON for programs, tables for people."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Cell = str | int | float | None
+
+
+def emit(value: "BaseModel | Sequence[BaseModel]", as_json: bool, show: Callable[[], None]) -> None:
+    """Print `value` as JSON, or call `show` to print it for a person."""
+    if as_json:
+        print_json(value)
+    else:
+        show()
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout. Models are written with every field the service sent."""
+    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """A titled table; columns of numbers are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell(value) for value in row))
+    Console().print(grid)
+
+
+def details(title: str, pairs: Sequence[tuple[str, Cell]]) -> None:
+    """Names and values of one thing."""
+    table(title, ("field", "value"), [(name, cell(value)) for name, value in pairs])
+
+
+def cell(value: Cell) -> str:
+    """A value in a table; numbers keep four significant digits after the point at most."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return value
+
+
+def percent(value: float | None) -> str | None:
+    """A rate in [0, 1] as a percentage."""
+    return None if value is None else f"{100 * value:.1f} %"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that keeps a digit before the point."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,146 @@
+"""cleave up | api | dispatcher | worker | db | keys: what runs on this machine."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from service.cli.output import print_json
+from service.cli.session import JsonFlag, reported_errors
+
+if TYPE_CHECKING:
+    from service.platform.settings import Settings
+
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+DataDirOption = Annotated[Path | None, typer.Option(help="Default: CLEAVE_DATA_DIR, else ./.cleave.")]
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")]
+PortOption = Annotated[int | None, typer.Option(help="Port to listen on; default 8321.")]
+NoAuthFlag = Annotated[
+    bool, typer.Option("--no-auth", help="Ask for no API key; only on a loopback address.")
+]
+
+
+def up(
+    ctx: typer.Context,
+    data_dir: DataDirOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder with torchvision datasets.")] = None,
+    no_auth: NoAuthFlag = False,
+) -> None:
+    """Run the whole service on this machine until Ctrl-C: API, dispatcher and workers."""
+    with reported_errors(ctx):
+        from service.app import require_auth_or_loopback
+        from service.processes import run_up
+
+        settings = local_settings(
+            data_dir=data_dir, host=host, port=port, data_root=data_root, auth=False if no_auth else None
+        )
+        # Here, and not only in the API's process: its refusal would be in a log file.
+        require_auth_or_loopback(settings)
+        run_up(settings, on_key=_show_first_key, on_ready=_show_ready)
+
+
+def api(
+    ctx: typer.Context,
+    data_dir: DataDirOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    no_auth: NoAuthFlag = False,
+) -> None:
+    """Run only the API."""
+    with reported_errors(ctx):
+        from service.platform.logging import configure_logging
+        from service.server import serve
+
+        settings = local_settings(data_dir=data_dir, host=host, port=port, auth=False if no_auth else None)
+        configure_logging(settings)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family) as listener:
+            serve(settings, listener)
+
+
+def dispatcher(ctx: typer.Context, data_dir: DataDirOption = None) -> None:
+    """Run only the dispatcher."""
+    with reported_errors(ctx):
+        from service import dispatcher as process
+
+        _export(data_dir)
+        process.main()
+
+
+def worker(
+    queue: Annotated[Literal["train", "short"], typer.Option(help="Which jobs to run.")] = "train",
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run one worker."""
+    _export(data_dir)
+    # The service never imports the worker: it becomes it.
+    os.execv(sys.executable, [sys.executable, "-m", "worker", "--queue", queue])  # noqa: S606 - our own module
+
+
+@db_app.command("upgrade")
+def db_upgrade(ctx: typer.Context, data_dir: DataDirOption = None, as_json: JsonFlag = False) -> None:
+    """Bring the database's tables to this version."""
+    with reported_errors(ctx):
+        from service import migrate
+
+        migrate.upgrade(local_settings(data_dir=data_dir))
+        revision = migrate.head()
+    if as_json:
+        print_json({"revision": revision})
+    else:
+        typer.echo(f"the database is at revision {revision}")
+
+
+@keys_app.command("create")
+def keys_create(
+    ctx: typer.Context,
+    tenant: Annotated[str, typer.Option(help="Created when there is none of this name.")] = "default",
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "cli",
+    data_dir: DataDirOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an API key. It is shown this once; the service keeps only a hash."""
+    with reported_errors(ctx):
+        from service import migrate
+        from service.platform.database import Database
+        from service.tenants.service import create_key
+
+        settings = local_settings(data_dir=data_dir)
+        migrate.upgrade(settings)
+        database = Database(settings)
+        try:
+            with database.write() as session:
+                key = create_key(session, settings, tenant, name)
+        finally:
+            database.dispose()
+    if as_json:
+        print_json({"api_key": key, "tenant": tenant, "name": name})
+    else:
+        typer.echo(f"{key}\n\nKeep it now, it is not shown again:\n  export CLEAVE_API_KEY={key}")
+
+
+def local_settings(**given: Any) -> "Settings":
+    """The environment's settings, overridden by the given options. Raises pydantic.ValidationError."""
+    from service.platform.settings import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _export(data_dir: Path | None) -> None:
+    if data_dir is not None:
+        os.environ["CLEAVE_DATA_DIR"] = str(data_dir.absolute())
+
+
+def _show_first_key(key: str) -> None:
+    typer.echo(f"Your API key, shown this once:\n  export CLEAVE_API_KEY={key}")
+
+
+def _show_ready(url: str) -> None:
+    typer.echo(f"Cleave is ready at {url} (API documentation: {url}/docs). Ctrl-C stops it.")

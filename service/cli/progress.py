@@ -1,0 +1,60 @@
+"""A live bar for a job, on stderr, so that stdout stays for results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from service.client import CleaveClient
+from service.client.schemas import Job
+
+
+@contextmanager
+def job_bars(console: Console | None = None) -> Iterator[Callable[[str], Callable[[Job], None]]]:
+    """Yields `add(label)`: starts a bar, returns the callback that moves it (see `JobsClient.wait`)."""
+    columns = (
+        TextColumn("{task.fields[label]:<28}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>5.1f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = console or Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def add(label: str) -> Callable[[Job], None]:
+            task = progress.add_task("", total=100.0, label=label, note="")
+            return lambda job: _show(progress, task, job)
+
+        yield add
+
+
+def wait_with_bar(client: CleaveClient, job: Job, label: str) -> Job:
+    """Follow one job to its end behind a bar."""
+    with job_bars() as add:
+        return client.jobs.wait(job.id, on_progress=add(label))
+
+
+def _show(progress: Progress, task: TaskID, job: Job) -> None:
+    if job.state == "succeeded":
+        progress.update(task, completed=100.0, note="succeeded")
+        return
+    now = job.progress
+    done = now.percent or 0.0
+    parts = [job.state if job.state != "running" else now.phase or "starting"]
+    if now.epoch is not None and now.epochs is not None:
+        parts.append(f"epoch {now.epoch}/{now.epochs}")
+    if now.eta_seconds is not None and not job.finished:
+        parts.append(f"ETA {duration(now.eta_seconds)}")
+    progress.update(task, completed=done, note=" · ".join(parts))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 42 s, 3:07 or 1:02:45."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    tail = f"{rest // 60:02d}:{rest % 60:02d}"
+    return f"{hours}:{tail}" if hours else tail.removeprefix("0")

@@ -1,0 +1,16 @@
+"""A typed client for the Cleave API. Imports nothing else of ours, so it can be taken along on its own."""
+
+from service.client.client import CleaveClient
+from service.client.errors import (
+    CleaveApiError,
+    CleaveConnectionError,
+    CleaveError,
+    DigestMismatchError,
+    DownloadInterruptedError,
+    WaitTimeoutError,
+)
+
+__all__ = [
+    "CleaveApiError", "CleaveClient", "CleaveConnectionError", "CleaveError", "DigestMismatchError",
+    "DownloadInterruptedError", "WaitTimeoutError",
+]  # fmt: skip

@@ -1,0 +1,61 @@
+"""The typed HTTP client: one object per service."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from service.client.artifacts import ArtifactsClient
+from service.client.jobs import JobsClient
+from service.client.registry import (
+    ArchitecturesClient,
+    ClassesClient,
+    CompositionsClient,
+    DatasetsClient,
+    ModelsClient,
+    ModulesClient,
+)
+from service.client.schemas import Version
+from service.client.transport import Transport
+
+
+class CleaveClient:
+    """Talks to one Cleave service; safe to share between threads, and to use as a context manager.
+
+    Example:
+        with CleaveClient("http://127.0.0.1:8321", api_key="cleave_...") as client:
+            job = client.jobs.create({"kind": "train", "architecture": "small_cnn", "dataset": "digits"})
+            model_id = client.jobs.wait(job.id).result.model_id
+    """
+
+    def __init__(self, base_url: str, api_key: str | None = None, timeout: float = 30.0) -> None:
+        self._transport = Transport(base_url, api_key, timeout)
+        self.base_url = self._transport.base_url
+        self.jobs = JobsClient(self._transport)
+        self.datasets = DatasetsClient(self._transport)
+        self.architectures = ArchitecturesClient(self._transport)
+        self.models = ModelsClient(self._transport)
+        self.modules = ModulesClient(self._transport)
+        self.classes = ClassesClient(self._transport)
+        self.compositions = CompositionsClient(self._transport)
+        self.artifacts = ArtifactsClient(self._transport)
+
+    def version(self) -> Version:
+        return self._transport.get("/version", Version)
+
+    def ready(self) -> dict[str, Any]:
+        """The service's own view of its parts. Raises CleaveApiError (503) while one is not available."""
+        answer: dict[str, Any] = self._transport.send("GET", "/readyz").json()
+        return answer
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

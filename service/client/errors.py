@@ -1,0 +1,62 @@
+"""What can go wrong between this client and the service."""
+
+from typing import Any
+
+
+class CleaveError(Exception):
+    """Base of every error this package raises. `code` is stable; the message says what to do."""
+
+    code = "client_error"
+
+
+class CleaveConnectionError(CleaveError):
+    """No answer from the service."""
+
+    code = "connection_failed"
+
+    def __init__(self, base_url: str, reason: str) -> None:
+        super().__init__(f"no answer from {base_url} ({reason}). Is it running? Start it with `cleave up`.")
+        self.base_url = base_url
+
+
+class CleaveApiError(CleaveError):
+    """The service refused. Mirrors its problem document (RFC 9457)."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[dict[str, Any]] | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors or []
+        self.request_id = request_id
+
+
+class UnexpectedAnswerError(CleaveError):
+    """The answer is not what this version of the client understands."""
+
+    code = "unexpected_answer"
+
+
+class DigestMismatchError(CleaveError):
+    """Downloaded bytes are not the artifact that was asked for; nothing was kept."""
+
+    code = "digest_mismatch"
+
+
+class DownloadInterruptedError(CleaveError):
+    """The connection kept breaking; what arrived is kept, and the next call continues from there."""
+
+    code = "download_interrupted"
+
+
+class WaitTimeoutError(CleaveError):
+    """The job was still active when the time to wait ran out. The job itself goes on."""
+
+    code = "wait_timeout"

@@ -1,0 +1,87 @@
+"""A job's events as one unbroken sequence.
+
+Server-sent events, resumed where they stopped; long polling where they cannot pass.
+"""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from service.client.errors import CleaveApiError, CleaveConnectionError
+from service.client.schemas import Event, Page
+from service.client.transport import Transport, backoff, describe
+
+_SILENCE_S = 40.0  # the service sends a comment every 15 s, so this much silence is a dead connection
+_FAILURES_IN_A_ROW = 8
+_POLL_WAIT_S = 15.0
+
+
+def follow(
+    transport: Transport, job_id: str, after: int, deadline: float | None = None
+) -> Iterator[Event | None]:
+    """Yield every event after number `after` once, until `job.done`; None at each sign of life in between.
+
+    The `None`s let a caller look at the clock while nothing happens. `deadline` (time.monotonic) bounds
+    each silence.
+    """
+    failures = 0
+    while True:
+        try:
+            for event in _stream(transport, job_id, after, deadline):
+                failures = 0
+                if event is None or event.seq > after:
+                    after = after if event is None else event.seq
+                    yield event
+                if event is not None and event.type == "job.done":
+                    return
+            return  # the service closed the stream properly: nothing more will happen
+        except CleaveApiError as error:
+            if error.status not in {404, 405, 406, 429, 501, 502, 503, 504}:
+                raise
+            yield from _poll(transport, job_id, after, deadline)
+            return
+        except httpx.TransportError as error:
+            failures += 1
+            if deadline is not None and time.monotonic() >= deadline:
+                yield None
+            if failures >= _FAILURES_IN_A_ROW:
+                raise CleaveConnectionError(transport.base_url, describe(error)) from error
+            time.sleep(backoff(failures - 1))
+
+
+def _stream(transport: Transport, job_id: str, after: int, deadline: float | None) -> Iterator[Event | None]:
+    """One connection's events. Raises httpx.TransportError when it ends before the job did."""
+    silence = _SILENCE_S if deadline is None else max(0.1, min(_SILENCE_S, deadline - time.monotonic()))
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    path = f"/v1/jobs/{job_id}/events/stream"
+    with transport.stream(path, headers=headers, read_timeout=silence) as response:
+        if response.status_code == 204:
+            return
+        data: list[str] = []
+        for line in response.iter_lines():
+            if line.startswith("data:"):
+                data.append(line.removeprefix("data:").removeprefix(" "))
+            elif line == "" and data:
+                event = Event.model_validate_json("\n".join(data))
+                data = []
+                yield event
+                if event.type == "job.done":
+                    return
+            elif line.startswith(":"):
+                yield None
+    raise httpx.RemoteProtocolError("the event stream ended before the job did")
+
+
+def _poll(transport: Transport, job_id: str, after: int, deadline: float | None) -> Iterator[Event | None]:
+    """The same events by long polling. Raises CleaveError."""
+    path = f"/v1/jobs/{job_id}/events"
+    while True:
+        left = _POLL_WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
+        params = {"after": after, "wait": round(min(_POLL_WAIT_S, left), 1)}
+        for event in transport.get(path, Page[Event], params).data:
+            after = event.seq
+            yield event
+            if event.type == "job.done":
+                return
+        yield None

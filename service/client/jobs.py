@@ -1,0 +1,128 @@
+"""Jobs: create, follow, wait, cancel."""
+
+import builtins
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from service.client.errors import WaitTimeoutError
+from service.client.events import follow
+from service.client.schemas import Event, Job, JobProgress, Metric, Page, Resource
+from service.client.transport import Transport
+
+
+class Checkpoint(Resource):
+    path: str
+    epoch: int
+    step: int
+
+
+class Attempt(Resource):
+    attempt: int
+    outcome: str | None = None
+
+
+class JobsClient:
+    """`client.jobs`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> Job:
+        """Submit a job. The key (random by default) makes a repeat after a lost answer harmless."""
+        key = idempotency_key or uuid.uuid4().hex
+        return self._transport.post("/v1/jobs", Job, spec, idempotency_key=key)
+
+    def get(self, job_id: str) -> Job:
+        return self._transport.get(f"/v1/jobs/{job_id}", Job)
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[Job]:
+        """One page, newest first; pass `next_cursor` as `after` for the next."""
+        params = {"state": state, "kind": kind, "limit": limit, "after": after}
+        return self._transport.get("/v1/jobs", Page[Job], params)
+
+    def cancel(self, job_id: str) -> Job:
+        return self._transport.post(f"/v1/jobs/{job_id}/cancel", Job)
+
+    def retry(self, job_id: str) -> Job:
+        return self._transport.post(f"/v1/jobs/{job_id}/retry", Job)
+
+    def metrics(self, job_id: str) -> builtins.list[Metric]:
+        """The training curves."""
+        path = f"/v1/jobs/{job_id}/metrics"
+        return list(_pages(self._transport, path, Page[Metric]))
+
+    def attempts(self, job_id: str) -> builtins.list[Attempt]:
+        return self._transport.get(f"/v1/jobs/{job_id}/attempts", Page[Attempt]).data
+
+    def checkpoints(self, job_id: str) -> builtins.list[Checkpoint]:
+        return self._transport.get(f"/v1/jobs/{job_id}/checkpoints", Page[Checkpoint]).data
+
+    def events(self, job_id: str, *, after: int = 0, wait: float | None = None) -> builtins.list[Event]:
+        """Events after number `after`; with `wait`, holds up to that many seconds until there is one."""
+        path = f"/v1/jobs/{job_id}/events"
+        page = self._transport.get(path, Page[Event], {"after": after, "wait": wait})
+        found = page.data
+        while page.has_more:
+            page = self._transport.get(path, Page[Event], {"after": found[-1].seq})
+            found += page.data
+        return found
+
+    def stream(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
+        """Each event after number `after`, as it happens, to the job's end; survives lost connections."""
+        return (event for event in follow(self._transport, job_id, after) if event is not None)
+
+    def wait(
+        self,
+        job_id: str,
+        on_progress: Callable[[Job], None] | None = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Follow a job to its end and return it, whatever the end was.
+
+        Args:
+            on_progress: Called with the job as it is now, at each change of state or progress.
+            timeout: Seconds. Raises WaitTimeoutError after them; the job itself goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        job = self.get(job_id)
+        report = on_progress or (lambda _: None)
+        report(job)
+        if job.finished:
+            return job
+        for event in follow(self._transport, job_id, 0, deadline):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"{job_id} is still {job.state} after {timeout:g} s; it goes on without you"
+                )
+            if event is not None and event.type in {"job.state", "job.progress"}:
+                job = _advance(job, event)
+                report(job)
+        job = self.get(job_id)
+        report(job)
+        return job
+
+
+def _advance(job: Job, event: Event) -> Job:
+    """The job after `event`, without asking the service again."""
+    if event.type == "job.state":
+        return job.model_copy(update={"state": event.data.get("state", job.state)})
+    return job.model_copy(update={"progress": JobProgress.model_validate(event.data)})
+
+
+def _pages(transport: Transport, path: str, page: type[Page[Metric]]) -> Iterator[Metric]:
+    after: str | None = None
+    while True:
+        answer = transport.get(path, page, {"after": after, "limit": 200})
+        yield from answer.data
+        if not answer.has_more or answer.next_cursor is None:
+            return
+        after = answer.next_cursor

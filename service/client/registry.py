@@ -1,0 +1,116 @@
+"""What has been made: models, modules, compositions; and what can be made."""
+
+import builtins
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from service.client.schemas import (
+    Architecture,
+    ClassMatch,
+    Composition,
+    CompositionRequest,
+    Dataset,
+    Model,
+    ModelClass,
+    Module,
+    Page,
+)
+from service.client.transport import Transport
+
+
+class DatasetsClient:
+    """`client.datasets`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> builtins.list[Dataset]:
+        return self._transport.get("/v1/datasets", Page[Dataset]).data
+
+    def get(self, name: str) -> Dataset:
+        return self._transport.get(f"/v1/datasets/{name}", Dataset)
+
+
+class ArchitecturesClient:
+    """`client.architectures`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> builtins.list[Architecture]:
+        return self._transport.get("/v1/architectures", Page[Architecture]).data
+
+
+class ModelsClient:
+    """`client.models`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Model]:
+        return self._transport.get("/v1/models", Page[Model], {"limit": limit, "after": after})
+
+    def get(self, model_id: str) -> Model:
+        return self._transport.get(f"/v1/models/{model_id}", Model)
+
+    def classes(self, model_id: str) -> builtins.list[ModelClass]:
+        return self._transport.get(f"/v1/models/{model_id}/classes", Page[ModelClass]).data
+
+    def modules(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Module]:
+        params = {"limit": limit, "after": after}
+        return self._transport.get(f"/v1/models/{model_id}/modules", Page[Module], params)
+
+
+class ModulesClient:
+    """`client.modules`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        model_id: str | None = None,
+        form: str | None = None,
+        class_name: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[Module]:
+        params = {
+            "model_id": model_id, "form": form, "class": class_name, "limit": limit, "after": after,
+        }  # fmt: skip
+        return self._transport.get("/v1/modules", Page[Module], params)
+
+    def get(self, module_id: str) -> Module:
+        return self._transport.get(f"/v1/modules/{module_id}", Module)
+
+
+class ClassesClient:
+    """`client.classes`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def find(self, name: str) -> builtins.list[ClassMatch]:
+        """The modules that know this class, best validation figure first."""
+        return self._transport.get("/v1/classes", Page[ClassMatch], {"name": name}).data
+
+
+class CompositionsClient:
+    """`client.compositions`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> CompositionRequest:
+        """Ask for a composition; the same request finds the existing one, and then there is no job."""
+        key = idempotency_key or uuid.uuid4().hex
+        return self._transport.post("/v1/compositions", CompositionRequest, spec, idempotency_key=key)
+
+    def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Composition]:
+        params = {"limit": limit, "after": after}
+        return self._transport.get("/v1/compositions", Page[Composition], params)
+
+    def get(self, composition_id: str) -> Composition:
+        return self._transport.get(f"/v1/compositions/{composition_id}", Composition)

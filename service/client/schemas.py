@@ -1,0 +1,227 @@
+"""What the service answers, typed.
+
+Fields this version does not know are kept (`model_extra`), so nothing is lost in `--json`.
+"""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FINISHED_STATES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Resource(BaseModel):
+    """Base of every answer."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+
+ItemT = TypeVar("ItemT", bound=Resource)
+
+
+class Page(Resource, Generic[ItemT]):
+    """One page of a list."""
+
+    data: list[ItemT]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+class Metric(Resource):
+    """One measured figure; `split` says on which data."""
+
+    name: str
+    value: float
+    split: str | None = None
+    class_name: str | None = None
+    epoch: int | None = None
+
+
+class Artifact(Resource):
+    """A file offered for download."""
+
+    id: str
+    filename: str
+    size: int
+    sha256: str
+    media_type: str
+    role: str | None = None
+    url: str | None = None
+
+
+class _Measured(Resource):
+    metrics: list[Metric] = Field(default_factory=list)
+    artifacts: list[Artifact] = Field(default_factory=list)
+
+    def metric(self, name: str, split: str | None = None, class_name: str | None = None) -> float | None:
+        """The newest figure of this name, split and class; None where it was not measured."""
+        values = [
+            m.value
+            for m in self.metrics
+            if m.name == name and m.split == split and m.class_name == class_name
+        ]
+        return values[-1] if values else None
+
+    def artifact(self, role: str) -> Artifact:
+        """The file in this role. Raises KeyError naming the roles there are."""
+        for artifact in self.artifacts:
+            if artifact.role == role:
+                return artifact
+        raise KeyError(f"no {role!r} among {sorted(a.role or a.filename for a in self.artifacts)}")
+
+
+class JobProgress(Resource):
+    phase: str | None = None
+    step: int | None = None
+    total: int | None = None
+    percent: float | None = None
+    eta_seconds: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+
+
+class JobError(Resource):
+    code: str
+    message: str
+    cause: str | None = None
+    retryable: bool = False
+    attempt: int | None = None
+
+
+class JobResult(Resource):
+    model_id: str | None = None
+    module_ids: list[str] = Field(default_factory=list)
+    composition_id: str | None = None
+    artifact_ids: list[str] = Field(default_factory=list)
+    metrics: list[Metric] = Field(default_factory=list)
+
+
+class Job(Resource):
+    """A piece of long work."""
+
+    id: str
+    kind: str
+    state: str
+    spec: dict[str, Any] = Field(default_factory=dict)
+    progress: JobProgress = Field(default_factory=JobProgress)
+    error: JobError | None = None
+    result: JobResult | None = None
+    attempt: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED_STATES
+
+
+class Event(Resource):
+    """One thing that happened to a job; `seq` counts from 1 without gaps."""
+
+    seq: int
+    type: str
+    job_id: str
+    ts: datetime | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Dataset(Resource):
+    name: str
+    description: str = ""
+    class_names: list[str] = Field(default_factory=list)
+    input_shape: list[int] = Field(default_factory=list)
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+
+class Architecture(Resource):
+    name: str
+    description: str = ""
+    min_size: int
+    max_size: int
+
+
+class ModelClass(Resource):
+    name: str
+    position: int | None = None
+
+
+class Model(_Measured):
+    """A trained network."""
+
+    id: str
+    architecture: str
+    approach: str
+    parameters: int
+    job_id: str | None = None
+    flops: int | None = None
+    input_shape: list[int] = Field(default_factory=list)
+    classes: list[str] = Field(default_factory=list)
+    created_at: datetime | None = None
+
+
+class Module(_Measured):
+    """The part of a model that knows one or more of its classes."""
+
+    id: str
+    model_id: str
+    form: str
+    classes: list[str] = Field(default_factory=list)
+    fold_amplitudes: bool | None = None
+    threshold: float | None = None
+    retention_rate: float | None = None
+    parameters: int | None = None
+    parameter_rate: float | None = None
+    flops: int | None = None
+    flops_rate: float | None = None
+    notes: list[str] = Field(default_factory=list)
+    created_at: datetime | None = None
+
+    def score(self, split: str) -> float | None:
+        """F1 of a one-class module, accuracy among its classes of a larger one."""
+        if len(self.classes) == 1:
+            return self.metric("f1", split, self.classes[0])
+        return self.metric("accuracy", split)
+
+
+class Composition(_Measured):
+    """A classifier made of modules. Sizes are null until it is built."""
+
+    id: str
+    form: str
+    ready: bool = False
+    model_id: str | None = None
+    job_id: str | None = None
+    classes: list[str] = Field(default_factory=list)
+    fold_amplitudes: bool | None = None
+    retention_rate: float | None = None
+    parameters: int | None = None
+    parameter_rate: float | None = None
+    flops: int | None = None
+    flops_rate: float | None = None
+    notes: list[str] = Field(default_factory=list)
+    created_at: datetime | None = None
+
+
+class CompositionRequest(Resource):
+    """The composition, and the job that builds it (None when it exists already)."""
+
+    composition: Composition
+    job: Job | None = None
+
+
+class ClassMatch(Resource):
+    """A module that knows a class, and how well."""
+
+    name: str
+    module_id: str
+    model_id: str
+    validation_score: float | None = None
+    module: Module
+
+
+class Version(Resource):
+    version: str

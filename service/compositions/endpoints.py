@@ -1,0 +1,54 @@
+"""/v1/compositions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from service import submission
+from service.compositions import service
+from service.compositions.schemas import ComposeRequest, CompositionAnswer, CompositionView
+from service.jobs.idempotency import IdempotencyKey
+from service.platform.dependencies import CallerDep, Reader, Writer
+from service.platform.openapi import problems
+from service.platform.pagination import ListOf, PageDep
+
+router = APIRouter(prefix="/v1/compositions", tags=["compositions"])
+
+_EXISTS: dict[int | str, dict[str, Any]] = {
+    200: {"model": CompositionAnswer, "description": "It exists already."},
+    **problems(404),
+}
+
+
+@router.post("", operation_id="compositions_create", status_code=202, responses=_EXISTS)
+def create_composition(
+    request: ComposeRequest,
+    session: Writer,
+    caller: CallerDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> CompositionAnswer:
+    """Join modules of one model into one classifier. An identical request answers with the one there is.
+
+    Without `module_ids`, each class gets the single-class module with the best validation f1, preferring
+    modules that were extracted in the form asked for; without `model_id`, the model that knows all the
+    classes best.
+    """
+    answer = submission.compose_once(session, caller.tenant_id, request, idempotency_key)
+    response.status_code = 200 if answer.body.composition.ready else 202
+    response.headers.update(answer.headers)
+    return answer.body
+
+
+@router.get("", operation_id="compositions_list")
+def list_compositions(
+    session: Reader, page: PageDep, model_id: Annotated[str | None, Query(max_length=64)] = None
+) -> ListOf[CompositionView]:
+    """Compositions, newest first."""
+    return service.list_compositions(session, page, model_id)
+
+
+@router.get("/{composition_id}", operation_id="compositions_get", responses=problems(404))
+def get_composition(composition_id: str, session: Reader) -> CompositionView:
+    """One composition: members, classes, sizes, figures and files."""
+    return service.describe(session, composition_id)

@@ -1,0 +1,96 @@
+"""Compositions: one row for each distinct request, and the job that builds it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from core.results import ModuleResult
+from core.specs import ComposeSpec
+from service.artifacts import service as artifacts
+from service.compositions import repository
+from service.compositions.resolution import composition_key, folds, resolve
+from service.compositions.schemas import CompositionView
+from service.compositions.tables import Composition
+from service.jobs import service as jobs
+from service.jobs.states import JobState
+from service.jobs.tables import Job
+from service.models import service as models
+from service.modules.service import SIZE_FIELDS
+from service.platform.errors import NotFoundError
+from service.platform.pagination import ListOf, PageRequest
+
+_COLUMNS = (
+    "id", "model_id", "job_id", "classes", "strategy", "form", "fold_amplitudes", "ready", "created_at",
+    *SIZE_FIELDS,
+)  # fmt: skip
+_GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLED})
+
+
+def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:
+    """The job that builds, or built, what is asked for; a new one only when there is none to wait for.
+
+    Raises the errors of `resolution.resolve`.
+    """
+    resolved = resolve(session, spec)
+    values = {
+        "model_id": resolved.model.id,
+        "strategy": spec.strategy,
+        "form": spec.form,
+        "fold_amplitudes": folds(spec),
+        "classes": resolved.classes,
+        "options": {"formats": sorted(set(spec.formats))},
+    }
+    key = composition_key(resolved, spec)
+    composition, made = repository.ensure(session, tenant_id=tenant_id, key=key, values=values)
+    if made:
+        repository.add_members(session, composition, [module.id for module in resolved.modules])
+    elif (job := jobs.get(session, composition.job_id)).state not in _GIVEN_UP:
+        return job
+    job = jobs.enqueue(session, tenant_id, resolved.complete(spec, composition.id))
+    composition.job_id = job.id
+    session.flush()
+    return job
+
+
+def get(session: Session, composition_id: str) -> Composition:
+    """The composition, or NotFoundError."""
+    composition = repository.find(session, composition_id)
+    if composition is None:
+        raise NotFoundError("There is no composition with this id.")
+    return composition
+
+
+def describe(session: Session, composition_id: str) -> CompositionView:
+    """One composition with its members, figures and files."""
+    return _views(session, [get(session, composition_id)])[0]
+
+
+def list_compositions(session: Session, page: PageRequest, model_id: str | None) -> ListOf[CompositionView]:
+    """Compositions, newest first."""
+    found = repository.page(session, page, model_id)
+    return ListOf[CompositionView].of(_views(session, found.rows), found.next_cursor)
+
+
+def finish(session: Session, composition_id: str, job_id: str, result: ModuleResult) -> Composition:
+    """Record that a composition is built: its sizes and notes."""
+    composition = get(session, composition_id)
+    composition.ready, composition.job_id = True, job_id
+    for name in SIZE_FIELDS:
+        setattr(composition, name, getattr(result, name))
+    return composition
+
+
+def _views(session: Session, compositions: Sequence[Composition]) -> list[CompositionView]:
+    ids = [composition.id for composition in compositions]
+    members, metrics = repository.members_of(session, ids), models.metrics_of(session, ids)
+    files = artifacts.of_owners(session, ids)
+    return [
+        CompositionView(
+            **{name: getattr(composition, name) for name in _COLUMNS},
+            formats=composition.options["formats"],
+            module_ids=members.get(composition.id, []),
+            metrics=metrics.get(composition.id, []),
+            artifacts=files.get(composition.id, []),
+        )
+        for composition in compositions
+    ]

@@ -1,0 +1,50 @@
+"""Compositions: classifiers made of modules, content-addressed by their members and options."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.platform.clock import Instant, db_now
+from service.platform.database import JSON_TYPE, Base, TenantOwned
+
+
+class Composition(TenantOwned, Base):
+    """`key` digests members and options: an identical request finds this row. Sizes are null until built."""
+
+    __tablename__ = "compositions"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "key"),
+        Index("ix_compositions_tenant_created", "tenant_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    key: Mapped[str] = mapped_column(String(64))
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    job_id: Mapped[str] = mapped_column(String(64), index=True)  # the newest job asked to build it
+    strategy: Mapped[str] = mapped_column(String(20))
+    form: Mapped[str] = mapped_column(String(20))
+    fold_amplitudes: Mapped[bool] = mapped_column(Boolean)
+    classes: Mapped[list[str]] = mapped_column(JSON_TYPE)
+    ready: Mapped[bool] = mapped_column(Boolean, default=False)
+    retention_rate: Mapped[float | None] = mapped_column(Float(53))
+    parameters: Mapped[int | None] = mapped_column(BigInteger)
+    parameter_rate: Mapped[float | None] = mapped_column(Float(53))
+    flops: Mapped[int | None] = mapped_column(BigInteger)
+    flops_rate: Mapped[float | None] = mapped_column(Float(53))
+    notes: Mapped[list[str]] = mapped_column(JSON_TYPE, default=list)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class CompositionMember(TenantOwned, Base):
+    __tablename__ = "composition_members"
+
+    composition_id: Mapped[str] = mapped_column(
+        ForeignKey("compositions.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id"), index=True)

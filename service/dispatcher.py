@@ -1,0 +1,131 @@
+"""The dispatcher: publishes hints to idle workers, takes expired leases away, mends.
+
+One is active per database; others wait for their turn. `python -m service.dispatcher`
+"""
+
+import fcntl
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+import service.tables  # noqa: F401 - foreign keys are resolved among all tables
+from service.jobs import leases, outbox
+from service.platform.database import Database
+from service.platform.logging import configure_logging
+from service.platform.settings import Settings
+from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
+
+_LOG = logging.getLogger(__name__)
+# Any constant that differs from the other advisory locks taken in this database.
+_ADVISORY_LOCK = 0x64697370
+_REAP_INTERVAL_S = 1.0
+_FORGET_INTERVAL_S = 600.0
+_RETRY_S = 1.0
+
+
+class Dispatcher:
+    """One pass at a time; every pass may be cut off anywhere and repeated."""
+
+    def __init__(self, database: Database, publisher: Publisher, settings: Settings) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._settings = settings
+        self._next_reap = self._next_forget = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; waits for its turn while another dispatcher is active."""
+        while not stop.is_set():
+            try:
+                with _turn(self._database, self._settings) as check:
+                    while check is not None and not stop.is_set():
+                        check()
+                        self.once()
+                        stop.wait(self._settings.dispatch_interval_s)
+            except DBAPIError as error:
+                _LOG.warning("database unavailable: %s", error.orig)
+            except BrokerError as error:
+                _LOG.warning("broker unavailable: %s", error)
+            stop.wait(_RETRY_S)
+
+    def once(self) -> None:
+        """One pass."""
+        now = time.monotonic()
+        if now >= self._next_reap:
+            self.reap()
+            self._next_reap = now + _REAP_INTERVAL_S
+        if now >= self._next_forget:
+            with self._database.write() as session:
+                outbox.forget(session)
+            self._next_forget = now + _FORGET_INTERVAL_S
+        for queue in QUEUES:
+            self.relay(queue)
+
+    def relay(self, queue: str) -> int:
+        """Publish as many due hints as there are idle workers. Returns how many."""
+        with self._database.read() as session:
+            slots = outbox.idle_slots(session, queue)
+            hints = outbox.due(session, queue, slots) if slots else []
+        for hint in hints:
+            # Published before it is marked: cut off in between, it is published twice, which is harmless.
+            self._publisher.publish(hint.job_id, hint.queue)
+            with self._database.write() as session:
+                outbox.mark_published(session, hint.job_id, self._settings.publish_timeout_s)
+        return len(hints)
+
+    def reap(self) -> None:
+        """Take expired leases away, each in a transaction of its own: one bad row must not stop the rest."""
+        with self._database.read() as session:
+            overdue = leases.expired(session)
+        for job_id in overdue:
+            _LOG.warning("lease of %s expired", job_id)
+            with self._database.write() as session:
+                leases.reap(session, job_id, self._settings.max_infra_attempts)
+        with self._database.read() as session:
+            stranded = outbox.stranded(session)
+        for job_id in stranded:
+            with self._database.write() as session:
+                outbox.mend(session, job_id)
+
+
+@contextmanager
+def _turn(database: Database, settings: Settings) -> Iterator[Callable[[], object] | None]:
+    """The right to dispatch: a callable that raises when it is lost, or None while another process has it."""
+    if database.engine.dialect.name == "sqlite":
+        with (settings.home / "dispatcher.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield None
+                return
+            yield lambda: None
+        return
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        taken = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        # The lock lives as long as the connection, so a connection that answers still has it.
+        yield (lambda: connection.execute(text("SELECT 1"))) if taken else None
+        if taken:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = Settings()
+    configure_logging(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = Database(settings)
+    prepare_broker(settings)
+    Dispatcher(database, CeleryPublisher(create_celery(settings)), settings).run(stop)
+    database.dispose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""How an attempt ended, and what that means for its job: the rules of failing, retrying and resuming."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from service.jobs import leases
+from service.jobs.leases import AttemptEnd
+from service.jobs.states import JobState
+from service.jobs.tables import Job
+from service.jobs.transitions import Lease, move, requeue
+from service.platform.settings import Settings
+
+CRASHES_WITHOUT_PROGRESS = 3
+_LONGEST_DELAY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The runner named what went wrong. `cause`: user, oom, internal."""
+
+    code: str
+    message: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The runner stopped because it was asked to."""
+
+    reason: Literal["cancel", "drain", "timeout"]
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The runner ended without a word. `exit_code`: negative = the signal that killed it."""
+
+    exit_code: int
+
+
+Ending = Failed | Stopped | Crashed
+
+
+def settle(session: Session, lease: Lease, ending: Ending, settings: Settings) -> JobState:
+    """End the attempt and decide about the job. Raises LeaseLost. Returns the job's new state."""
+    job = leases.hold(session, lease)
+    if job.state == JobState.CANCELLING.value:
+        leases.end_attempt(session, job, AttemptEnd("cancelled", exit_code=_exit_code(ending)))
+        move(session, job.id, JobState.CANCELLED, lease=lease)
+    elif isinstance(ending, Stopped):
+        _settle_stopped(session, job, lease, ending)
+    elif isinstance(ending, Crashed):
+        _settle_crashed(session, job, lease, ending, settings)
+    else:
+        _settle_failed(session, job, lease, ending, settings)
+    return JobState(job.state)
+
+
+def _settle_stopped(session: Session, job: Job, lease: Lease, ending: Stopped) -> None:
+    if ending.reason == "timeout":
+        message = f"The job ran longer than its max_runtime_s of {job.spec.get('max_runtime_s')} s."
+        leases.end_attempt(session, job, AttemptEnd("failed", "timeout", message=message))
+        _fail(session, job, lease, "timeout", "timeout", message)
+    else:
+        leases.end_attempt(session, job, AttemptEnd("interrupted", message="The worker is shutting down."))
+        requeue(session, job.id, lease=lease)
+
+
+def _settle_crashed(session: Session, job: Job, lease: Lease, ending: Crashed, settings: Settings) -> None:
+    message = f"The runner ended without a result ({_describe(ending.exit_code)})."
+    leases.end_attempt(session, job, AttemptEnd("lost", "infra", ending.exit_code, message))
+    if leases.crashes_in_a_row(session, job.id) >= CRASHES_WITHOUT_PROGRESS:
+        told = f"{CRASHES_WITHOUT_PROGRESS} attempts in a row crashed without a new checkpoint. {message}"
+        _fail(session, job, lease, "crash_loop", "infra", told)
+    elif leases.lost_attempts(session, job.id) >= settings.max_infra_attempts:
+        move(session, job.id, JobState.FAILED, lease=lease, error=leases.worker_lost_error(job.attempt))
+    else:
+        requeue(session, job.id, lease=lease)
+
+
+def _settle_failed(session: Session, job: Job, lease: Lease, ending: Failed, settings: Settings) -> None:
+    leases.end_attempt(session, job, AttemptEnd("failed", ending.cause, message=ending.message))
+    failures = leases.failed_attempts(session, job.id)
+    if ending.cause == "user" or failures >= settings.max_attempts:
+        _fail(session, job, lease, ending.code, ending.cause, ending.message)
+    else:
+        requeue(session, job.id, lease=lease, delay_s=min(2.0**failures, _LONGEST_DELAY_S))
+
+
+def _fail(session: Session, job: Job, lease: Lease, code: str, cause: str, message: str) -> None:
+    error: dict[str, Any] = {
+        "code": code,
+        "cause": cause,
+        "message": message,
+        "retryable": cause in {"infra", "oom"},
+        "attempt": job.attempt,
+    }
+    move(session, job.id, JobState.FAILED, lease=lease, error=error)
+
+
+def _exit_code(ending: Ending) -> int | None:
+    return ending.exit_code if isinstance(ending, Crashed) else None
+
+
+def _describe(exit_code: int) -> str:
+    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

@@ -1,0 +1,211 @@
+"""Who may work on a job: claim, renew, lose. Time is the database's; a claim is one conditional UPDATE."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from service.jobs.states import JobState
+from service.jobs.tables import Checkpoint, Job, JobAttempt, OutboxMessage
+from service.jobs.transitions import ACTIVE, Lease, LeaseLost, change, move, requeue
+from service.platform.clock import db_now
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours until the lease expires. `spent_s`: running time of all earlier attempts."""
+
+    lease: Lease
+    tenant_id: str
+    kind: str
+    attempt: int
+    spec: dict[str, Any]
+    spent_s: float
+
+
+@dataclass(frozen=True)
+class AttemptEnd:
+    """How an attempt ended, for its row and the job's event."""
+
+    outcome: str  # succeeded, failed, cancelled, interrupted, lost
+    cause: str | None = None  # user, infra, oom, timeout, internal
+    exit_code: int | None = None
+    message: str | None = None
+
+
+def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | None:
+    """Take a queued job; None when it is not there to be taken (a doubled or late hint)."""
+    taken: Any = {
+        "state": JobState.RUNNING.value,
+        "attempt": Job.attempt + 1,
+        "lease_token": Job.lease_token + 1,
+        "lease_owner": owner,
+        "lease_expires_at": db_now() + _ms(ttl_s),
+        "started_at": func.coalesce(Job.started_at, db_now()),
+        "progress": {},
+        "version": Job.version + 1,
+    }
+    job = session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.state == JobState.QUEUED.value,
+            Job.cancel_requested_at.is_(None),
+            Job.available_at <= db_now(),
+        )
+        .values(taken)
+        .returning(Job),
+        execution_options={"populate_existing": True, "synchronize_session": False},
+    )
+    if job is None:
+        return None
+    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+    spent_s = _spent_s(session, job_id)
+    data = {"attempt": job.attempt}
+    session.add(JobAttempt(job_id=job.id, lease_token=job.lease_token, worker_id=owner, **data))
+    started = [("job.state", {"state": job.state, **data}), ("job.attempt", {**data, "outcome": None})]
+    change(session, job_id, {}, events=started)
+    lease = Lease(job_id=job.id, token=job.lease_token, owner=owner)
+    return Claim(lease, job.tenant_id, job.kind, job.attempt, dict(job.spec), spent_s)
+
+
+def renew(session: Session, lease: Lease, ttl_s: float) -> bool:
+    """Push the expiry out; True when a cancellation was asked for. Raises LeaseLost."""
+    expires: Any = db_now() + _ms(ttl_s)
+    row = session.execute(
+        update(Job)
+        .where(*_held(lease))
+        .values(lease_expires_at=expires)
+        .returning(Job.cancel_requested_at)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if row is None:
+        raise LeaseLost(lease.job_id)
+    return row[0] is not None
+
+
+def cancel_requested(session: Session, lease: Lease) -> bool:
+    """Whether the job is to be cancelled. Raises LeaseLost."""
+    row = session.execute(select(Job.cancel_requested_at).where(*_held(lease))).first()
+    if row is None:
+        raise LeaseLost(lease.job_id)
+    return row[0] is not None
+
+
+def hold(session: Session, lease: Lease) -> Job:
+    """The job's row, locked by this transaction until it commits. Raises LeaseLost."""
+    job = change(session, lease.job_id, {}, sources=ACTIVE, lease=lease)
+    if job is None:
+        raise LeaseLost(lease.job_id)
+    return job
+
+
+def end_attempt(session: Session, job: Job, end: AttemptEnd) -> None:
+    """Close the row of the job's newest attempt and tell it as an event."""
+    session.execute(
+        update(JobAttempt)
+        .where(JobAttempt.job_id == job.id, JobAttempt.attempt == job.attempt)
+        .values(
+            outcome=end.outcome,
+            cause=end.cause,
+            exit_code=end.exit_code,
+            message=end.message and end.message[:4000],
+            finished_at=db_now(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    data = {"attempt": job.attempt, "outcome": end.outcome, "cause": end.cause, "message": end.message}
+    change(session, job.id, {}, events=[("job.attempt", data)])
+
+
+def expired(session: Session) -> list[str]:
+    """Jobs whose worker has been silent for longer than its lease."""
+    overdue = select(Job.id).where(Job.state.in_(list(ACTIVE)), Job.lease_expires_at < db_now())
+    return list(session.scalars(overdue.order_by(Job.lease_expires_at)))
+
+
+def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
+    """Take an expired lease away: the job is queued again, cancelled if asked, or failed at the limit."""
+    # The change repeats the condition: the worker may have renewed since the job was listed.
+    job = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(list(ACTIVE)), Job.lease_expires_at < db_now())
+        .values(lease_owner=None, version=Job.version + 1)
+        .returning(Job),
+        execution_options={"populate_existing": True, "synchronize_session": False},
+    )
+    if job is None:
+        return
+    end_attempt(session, job, AttemptEnd("lost", "infra", message="The worker stopped reporting."))
+    if job.state == JobState.CANCELLING.value:
+        move(session, job_id, JobState.CANCELLED)
+    elif lost_attempts(session, job_id) >= max_infra_attempts:
+        move(session, job_id, JobState.FAILED, error=worker_lost_error(job.attempt))
+    else:
+        requeue(session, job_id)
+
+
+def expire_all(session: Session) -> None:
+    """End every lease and forget every hint under way. Only where no earlier worker can be alive."""
+    session.execute(update(OutboxMessage).values(publish_at=db_now(), published=0))
+    session.execute(
+        update(Job)
+        .where(Job.state.in_(list(ACTIVE)))
+        .values(lease_expires_at=db_now() - 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def worker_lost_error(attempt: int) -> dict[str, Any]:
+    """The job's error once too many attempts were lost with their machine or process."""
+    return {
+        "code": "worker_lost",
+        "cause": "infra",
+        "message": f"{attempt} attempts were lost with their worker; the job is not tried again.",
+        "retryable": True,
+        "attempt": attempt,
+    }
+
+
+def lost_attempts(session: Session, job_id: str) -> int:
+    """Attempts that ended with their machine or process."""
+    lost = select(func.count()).where(JobAttempt.job_id == job_id, JobAttempt.outcome == "lost")
+    return session.scalar(lost) or 0
+
+
+def failed_attempts(session: Session, job_id: str) -> int:
+    """Attempts that failed for the job's own reasons."""
+    failed = select(func.count()).where(JobAttempt.job_id == job_id, JobAttempt.outcome == "failed")
+    return session.scalar(failed) or 0
+
+
+def crashes_in_a_row(session: Session, job_id: str) -> int:
+    """Newest attempts whose runner died without a checkpoint: nothing suggests the next will do better."""
+    fruitful = set(session.scalars(select(Checkpoint.attempt).where(Checkpoint.job_id == job_id)))
+    attempts = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.attempt.desc())
+    crashes = 0
+    for attempt in session.scalars(attempts):
+        if attempt.outcome != "lost" or attempt.exit_code is None or attempt.attempt in fruitful:
+            break
+        crashes += 1
+    return crashes
+
+
+def _held(lease: Lease) -> tuple[Any, ...]:
+    return (
+        Job.id == lease.job_id,
+        Job.lease_token == lease.token,
+        Job.lease_owner == lease.owner,
+        Job.state.in_(list(ACTIVE)),
+    )
+
+
+def _spent_s(session: Session, job_id: str) -> float:
+    attempts = session.scalars(select(JobAttempt).where(JobAttempt.job_id == job_id))
+    ended = [(a.started_at, a.finished_at) for a in attempts if a.finished_at is not None]
+    return sum((end - start).total_seconds() for start, end in ended)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

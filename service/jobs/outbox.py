@@ -1,0 +1,97 @@
+"""Hints to publish: which, in what order, and how many."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from service.jobs.states import JobState
+from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
+from service.jobs.transitions import ACTIVE, hint, queue_again, queue_of
+from service.platform.clock import db_now
+
+WORKER_SILENT_MS = 15_000
+WORKER_FORGOTTEN_MS = 3_600_000
+IDEMPOTENCY_KEPT_MS = 48 * 3_600_000
+
+
+@dataclass(frozen=True)
+class Hint:
+    job_id: str
+    queue: str
+
+
+def due(session: Session, queue: str, limit: int) -> list[Hint]:
+    """Hints to publish now: highest priority first, then the longest waiting."""
+    rows = (
+        select(OutboxMessage.job_id, OutboxMessage.queue)
+        .join(Job, Job.id == OutboxMessage.job_id)
+        .where(
+            OutboxMessage.queue == queue,
+            OutboxMessage.publish_at <= db_now(),
+            Job.state == JobState.QUEUED.value,
+        )
+        .order_by(Job.priority.desc(), Job.queued_at, Job.id)
+        .limit(limit)
+    )
+    return [Hint(job_id, name) for job_id, name in session.execute(rows)]
+
+
+def idle_slots(session: Session, queue: str) -> int:
+    """Workers of the queue that are alive and have neither a job nor a hint that may still be on its way.
+
+    More hints than that would only line up in the broker, where priorities no longer count.
+    """
+    alive = select(Worker.queues).where(Worker.heartbeat_at > db_now() - WORKER_SILENT_MS)
+    workers = sum(queue in queues for queues in session.scalars(alive))
+    busy = session.scalars(select(Job.kind).where(Job.state.in_(list(ACTIVE))))
+    occupied = sum(queue_of(kind) == queue for kind in busy)
+    travelling = session.scalar(
+        select(func.count())
+        .select_from(OutboxMessage)
+        .where(
+            OutboxMessage.queue == queue,
+            OutboxMessage.published > 0,
+            OutboxMessage.publish_at > db_now(),
+        )
+    )
+    return max(0, workers - occupied - (travelling or 0))
+
+
+def mark_published(session: Session, job_id: str, publish_timeout_s: float) -> None:
+    """Publish again unless somebody claims the job (which deletes the hint) in time."""
+    session.execute(
+        update(OutboxMessage)
+        .where(OutboxMessage.job_id == job_id)
+        .values(publish_at=db_now() + round(publish_timeout_s * 1000), published=OutboxMessage.published + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def stranded(session: Session) -> list[str]:
+    """Interrupted jobs outside the queue and queued ones without a hint.
+
+    Transitions leave neither behind; a restored backup or a hand in the tables might.
+    """
+    hinted = select(OutboxMessage.job_id)
+    queued_unhinted = (Job.state == JobState.QUEUED.value) & Job.id.not_in(hinted)
+    return list(
+        session.scalars(select(Job.id).where((Job.state == JobState.INTERRUPTED.value) | queued_unhinted))
+    )
+
+
+def mend(session: Session, job_id: str) -> None:
+    """Bring a stranded job back into the queue."""
+    if queue_again(session, job_id) is None:
+        job = session.get(Job, job_id)
+        if job is not None and job.state == JobState.QUEUED.value:
+            hint(session, job, job.available_at)
+
+
+def forget(session: Session) -> None:
+    """Drop old idempotency records and workers long gone (no lease depends on a worker's row)."""
+    for table, column, age in (
+        (IdempotencyRecord, IdempotencyRecord.created_at, IDEMPOTENCY_KEPT_MS),
+        (Worker, Worker.heartbeat_at, WORKER_FORGOTTEN_MS),
+    ):
+        session.execute(delete(table).where(column < db_now() - age))

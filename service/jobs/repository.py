@@ -1,0 +1,57 @@
+"""Queries over jobs and their story."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from service.jobs.states import TERMINAL
+from service.jobs.tables import Checkpoint, Job, JobAttempt, JobEvent
+from service.models.tables import Metric
+from service.platform.pagination import Page, PageRequest, fetch_page
+
+
+def find(session: Session, job_id: str) -> Job | None:
+    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+
+
+def page_of_jobs(
+    session: Session, page: PageRequest, *, states: Sequence[str] = (), kind: str | None = None
+) -> Page[Job]:
+    """Newest first."""
+    rows: Select[Any] = select(Job)
+    if states:
+        rows = rows.where(Job.state.in_(states))
+    if kind is not None:
+        rows = rows.where(Job.kind == kind)
+    return fetch_page(session, rows, (Job.created_at, Job.id), page)
+
+
+def attempts_of(session: Session, job_id: str) -> list[JobAttempt]:
+    rows = select(JobAttempt).where(JobAttempt.job_id == job_id)
+    return list(session.scalars(rows.order_by(JobAttempt.attempt)))
+
+
+def checkpoints_of(session: Session, job_id: str) -> list[Checkpoint]:
+    rows = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    return list(session.scalars(rows.order_by(Checkpoint.epoch, Checkpoint.step)))
+
+
+def events_after(session: Session, job_id: str, seq: int, limit: int) -> list[JobEvent]:
+    """Events with a larger number, in order."""
+    rows = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > seq)
+    return list(session.scalars(rows.order_by(JobEvent.seq).limit(limit)))
+
+
+def is_over(session: Session, job_id: str) -> bool:
+    return session.scalar(select(Job.state).where(Job.id == job_id)) in TERMINAL
+
+
+def curve_points(session: Session, job_id: str, name: str | None, page: PageRequest) -> Page[Metric]:
+    """The figures a job reported while it ran, in the order they were measured."""
+    rows: Select[Any] = select(Metric).where(Metric.job_id == job_id, Metric.owner_id.is_(None))
+    if name is not None:
+        rows = rows.where(Metric.name == name)
+    # Negated: pages run downwards, curves upwards.
+    return fetch_page(session, rows, (-Metric.id,), page)

@@ -1,0 +1,177 @@
+"""Jobs as callers see them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from service.jobs.states import TERMINAL, JobState
+from service.jobs.tables import Job, JobAttempt, JobEvent
+
+EventType = Literal[
+    "job.state", "job.progress", "job.metric", "job.log", "job.checkpoint", "job.attempt", "job.done"
+]
+
+JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]+$", max_length=64)]
+JobRequest = Annotated[
+    TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec,
+    Body(
+        discriminator="kind",
+        openapi_examples={
+            "train": {
+                "summary": "Train a modular classifier",
+                "value": {
+                    "kind": "train",
+                    "architecture": "small_cnn",
+                    "dataset": "digits",
+                    "approach": {"name": "nemo"},
+                    "epochs": 60,
+                    "metadata": {"team": "vision"},
+                },
+            },
+            "extract": {
+                "summary": "One module per class",
+                "value": {"kind": "extract", "model_id": "mdl_0193a1", "form": "gated"},
+            },
+            "compose": {
+                "summary": "A classifier for three classes",
+                "value": {"kind": "compose", "model_id": "mdl_0193a1", "classes": ["3", "5", "8"]},
+            },
+            "evaluate": {
+                "summary": "Measure a module on validation data",
+                "value": {"kind": "evaluate", "target_id": "mod_0193a1", "split": "validation"},
+            },
+        },
+    ),
+]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ProgressRead(_Row):
+    phase: str | None = None
+    step: int | None = None
+    total: int | None = None
+    percent: float | None = Field(None, description="0 to 100, of the whole job.")
+    eta_seconds: float | None = Field(None, description="Null until enough steps were seen.")
+    epoch: int | None = None
+    epochs: int | None = None
+
+
+class JobErrorRead(_Row):
+    code: str
+    cause: str = Field(description="user, infra, oom, timeout or internal.")
+    message: str
+    retryable: bool
+    attempt: int | None = None
+
+
+class AttemptRead(_Row):
+    """One try at the job by one worker."""
+
+    attempt: int
+    worker_id: str
+    resumed_from: str | None = Field(description="The checkpoint it started from.")
+    outcome: str | None = Field(
+        description="succeeded, failed, cancelled, interrupted or lost; null = running."
+    )
+    cause: str | None
+    exit_code: int | None = Field(description="Negative: the signal that ended the runner.")
+    message: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class JobRead(_Row):
+    """A piece of long work."""
+
+    id: str
+    kind: str
+    state: JobState
+    progress: ProgressRead
+    spec: dict[str, Any]
+    spec_sha256: str
+    priority: int
+    metadata: dict[str, str]
+    attempt: int
+    error: JobErrorRead | None
+    result: dict[str, Any] | None = Field(
+        description="model_id, module_ids, composition_id, artifact_ids: whatever the kind makes."
+    )
+    created_at: datetime
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str]
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in TERMINAL
+
+    @classmethod
+    def of(cls, job: Job) -> "JobRead":
+        return cls.model_validate(_content(job))
+
+
+class JobDetail(JobRead):
+    """A job with its attempts."""
+
+    attempts: list[AttemptRead]
+
+    @classmethod
+    def with_attempts(cls, job: Job, attempts: list[JobAttempt]) -> "JobDetail":
+        return cls.model_validate({**_content(job), "attempts": attempts})
+
+
+class EventRead(_Row):
+    """One thing that happened; `seq` counts from 1 without gaps within the job."""
+
+    seq: int
+    type: EventType
+    ts: datetime
+    job_id: str
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: JobEvent) -> "EventRead":
+        return cls.model_validate(
+            {
+                "seq": event.seq,
+                "type": event.type,
+                "ts": event.created_at,
+                "job_id": event.job_id,
+                "data": event.data,
+            }
+        )
+
+
+class CurvePoint(_Row):
+    """One figure measured while the job ran."""
+
+    name: str
+    value: float
+    split: str | None
+    class_name: str | None
+    epoch: int | None
+
+
+class CheckpointRead(_Row):
+    path: str
+    sha256: str
+    attempt: int
+    epoch: int
+    step: int
+    metrics: dict[str, Any]
+    created_at: datetime
+
+
+def _content(job: Job) -> dict[str, Any]:
+    columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
+    base = f"/v1/jobs/{job.id}"
+    parts = ("events", "metrics", "attempts", "checkpoints", "cancel", "retry")
+    links = {"self": base, "events_stream": f"{base}/events/stream"} | {p: f"{base}/{p}" for p in parts}
+    return {**columns, "metadata": job.spec.get("metadata", {}), "links": links}

@@ -1,0 +1,78 @@
+"""What can be done with jobs. The caller's session decides when it becomes true, and whose jobs are seen."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec, parse_job_spec, spec_digest
+from service.jobs import repository
+from service.jobs.states import TERMINAL, JobState
+from service.jobs.tables import Job, JobEvent
+from service.jobs.transitions import change, hint, move
+from service.platform.clock import db_now
+from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
+from service.platform.ids import new_id
+
+AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
+_WAITING = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
+
+
+def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
+    """Job, first event and the hint to publish it, in the caller's transaction."""
+    job = Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=spec.kind,
+        state=JobState.QUEUED.value,
+        spec=spec.model_dump(mode="json"),
+        spec_sha256=spec_digest(spec),
+        priority=spec.priority,
+        event_seq=1,
+    )
+    session.add(job)
+    session.flush()
+    first = {"state": JobState.QUEUED.value}
+    session.add(JobEvent(job_id=job.id, seq=1, tenant_id=tenant_id, type="job.state", data=first))
+    hint(session, job)
+    return job
+
+
+def get(session: Session, job_id: str) -> Job:
+    """Raises NotFoundError, also for another tenant's job."""
+    job = repository.find(session, job_id)
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return job
+
+
+def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
+    """Ask for the end of a job; the flag says whether this call was the first to ask.
+
+    A waiting job is cancelled at once. A running one is asked to stop and writes a last checkpoint first.
+    Raises AlreadyTerminalError.
+    """
+    asked: dict[str, Any] = {"cancel_requested_at": db_now()}
+    job = move(session, job_id, JobState.CANCELLED, sources=_WAITING, **asked)
+    job = job or move(session, job_id, JobState.CANCELLING, **asked)
+    if job is not None:
+        return job, True
+    job = get(session, job_id)
+    session.refresh(job)
+    if job.state in TERMINAL:
+        raise AlreadyTerminalError(f"The job is already {job.state}; it cannot be cancelled.")
+    if job.state != JobState.CANCELLING.value:
+        raise ConflictError("The job changed while it was being cancelled; ask again.")
+    return job, False
+
+
+def retry_spec(session: Session, job_id: str) -> AnySpec:
+    """The spec of an ended job, to be submitted as a new one. Raises ConflictError while it is not over."""
+    job = get(session, job_id)
+    if job.state not in TERMINAL:
+        raise ConflictError(f"The job is {job.state}; only an ended job can be retried.")
+    return parse_job_spec({k: v for k, v in job.spec.items() if k != "composition_id"})
+
+
+def note(session: Session, job_id: str, message: str) -> None:
+    """Add a line to the job's log."""
+    change(session, job_id, {}, events=[("job.log", {"level": "info", "message": message})])

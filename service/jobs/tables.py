@@ -1,0 +1,131 @@
+"""Jobs and everything that tells their story: attempts, events, checkpoints, hints to publish."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.jobs.states import JobState
+from service.platform.clock import Instant, db_now
+from service.platform.database import JSON_TYPE, Base, TenantOwned
+
+
+class Job(TenantOwned, Base):
+    """One piece of long work; `version` grows with every change, `lease_token` (the fence) with each claim."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("state IN (" + ", ".join(f"'{s}'" for s in JobState) + ")", name="state"),
+        Index("ix_jobs_queue", "state", "priority", "queued_at"),
+        Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(32))
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
+    spec_sha256: Mapped[str] = mapped_column(String(64))
+    priority: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    event_seq: Mapped[int] = mapped_column(Integer, default=0)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    lease_token: Mapped[int] = mapped_column(Integer, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    lease_expires_at: Mapped[datetime | None] = mapped_column(Instant)
+    available_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
+    progress: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE, default=dict)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    queued_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    started_at: Mapped[datetime | None] = mapped_column(Instant)
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class JobAttempt(Base):
+    """One claim of a job by one worker, and how it ended."""
+
+    __tablename__ = "job_attempts"
+    __table_args__ = (UniqueConstraint("job_id", "attempt"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    lease_token: Mapped[int] = mapped_column(Integer)
+    worker_id: Mapped[str] = mapped_column(String(64))
+    resumed_from: Mapped[str | None] = mapped_column(String(200))
+    outcome: Mapped[str | None] = mapped_column(String(32))  # succeeded, failed, cancelled, interrupted, lost
+    cause: Mapped[str | None] = mapped_column(String(32))  # user, infra, oom, timeout, internal
+    exit_code: Mapped[int | None] = mapped_column(Integer)
+    message: Mapped[str | None] = mapped_column(String(4000))
+    started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class JobEvent(TenantOwned, Base):
+    """What happened, numbered without gaps from 1 within each job."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    type: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class Checkpoint(Base):
+    """A complete training state on disk; a later attempt resumes from the newest whose digest fits."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    sha256: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(Integer)
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE, default=dict)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class OutboxMessage(Base):
+    """A hint to publish: "this job may be claimed". Written in the transaction that queues the job."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_due", "publish_at"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    queue: Mapped[str] = mapped_column(String(32))
+    publish_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    published: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class IdempotencyRecord(Base):
+    """The stored answer to a creating POST that carried an Idempotency-Key."""
+
+    __tablename__ = "idempotency_records"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    route: Mapped[str] = mapped_column(String(200), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int] = mapped_column(Integer)
+    body: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class Worker(Base):
+    """A worker process that has reported in; `id` is random per process start, never a host name."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hostname: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    queues: Mapped[list[str]] = mapped_column(JSON_TYPE)
+    started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    heartbeat_at: Mapped[datetime] = mapped_column(Instant, default=db_now())

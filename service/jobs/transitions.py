@@ -1,0 +1,118 @@
+"""Every change of a job's state: the row, its numbered event and, where due, the hint to publish.
+
+All of it in the caller's transaction.
+
+A worker's change carries its lease: it changes nothing once the reaper or another worker has the job.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from service.jobs.states import TERMINAL, TRANSITIONS, JobState
+from service.jobs.tables import Job, JobEvent, OutboxMessage
+from service.platform.clock import db_now
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write to one job. `token` is the fencing token: it grows with every claim."""
+
+    job_id: str
+    token: int
+    owner: str
+
+
+class LeaseLost(Exception):  # noqa: N818 - an order to stop, not an error of the worker
+    """Somebody else owns the job now; whatever this worker has made is discarded."""
+
+
+ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+
+
+def queue_of(kind: str) -> str:
+    """The broker queue for this kind: training occupies a worker for long, the rest must not wait."""
+    return "train" if kind == "train" else "short"
+
+
+def change(
+    session: Session,
+    job_id: str,
+    values: dict[str, Any],
+    *,
+    events: Iterable[tuple[str, dict[str, Any]]] = (),
+    sources: Iterable[JobState] = tuple(JobState),
+    lease: Lease | None = None,
+) -> Job | None:
+    """Update the row and append `events` with the next numbers.
+
+    None when the job is in no source state or the lease is lost.
+    """
+    pending = list(events)
+    statement = update(Job).where(Job.id == job_id, Job.state.in_(list(sources)))
+    if lease is not None:
+        statement = statement.where(Job.lease_token == lease.token, Job.lease_owner == lease.owner)
+    numbered = {"version": Job.version + 1, "event_seq": Job.event_seq + len(pending)}
+    job = session.scalar(
+        statement.values(**numbered, **values).returning(Job),
+        execution_options={"populate_existing": True, "synchronize_session": False},
+    )
+    if job is not None:
+        first = job.event_seq - len(pending) + 1
+        for seq, (kind, data) in enumerate(pending, first):
+            session.add(JobEvent(job_id=job.id, seq=seq, tenant_id=job.tenant_id, type=kind, data=data))
+        session.flush()
+    return job
+
+
+def move(
+    session: Session,
+    job_id: str,
+    to: JobState,
+    *,
+    lease: Lease | None = None,
+    sources: Iterable[JobState] | None = None,
+    **values: Any,
+) -> Job | None:
+    """Change the state; None when no transition leads there, or the lease is lost."""
+    allowed = {state for state, targets in TRANSITIONS.items() if to in targets}
+    sources = allowed & set(allowed if sources is None else sources)
+    events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value})]
+    if to in TERMINAL:
+        values = {**_NO_LEASE, "finished_at": db_now(), **values}
+        session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+        error, result = values.get("error"), values.get("result")
+        events.append(("job.done", {"state": to.value, "error": error, "result": result}))
+    return change(session, job_id, {"state": to.value, **values}, events=events, sources=sources, lease=lease)
+
+
+def requeue(
+    session: Session, job_id: str, *, lease: Lease | None = None, delay_s: float = 0.0, **values: Any
+) -> Job | None:
+    """running -> interrupted -> queued: the attempt is over, the job is not; a later attempt resumes it."""
+    job = move(session, job_id, JobState.INTERRUPTED, lease=lease, **_NO_LEASE, **values)
+    return None if job is None else queue_again(session, job_id, delay_s)
+
+
+def queue_again(session: Session, job_id: str, delay_s: float = 0.0) -> Job | None:
+    """interrupted -> queued, with a hint to publish after `delay_s` seconds."""
+    due: Any = db_now() + round(delay_s * 1000)
+    job = move(session, job_id, JobState.QUEUED, queued_at=db_now(), available_at=due)
+    if job is not None:
+        hint(session, job, job.available_at)
+    return job
+
+
+def hint(session: Session, job: Job, due: datetime | None = None) -> None:
+    """Ask the dispatcher to publish the job's id; replaces an older hint."""
+    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job.id))
+    message = OutboxMessage(job_id=job.id, queue=queue_of(job.kind))
+    if due is not None:
+        message.publish_at = due
+    session.add(message)
+    session.flush()

@@ -1,0 +1,120 @@
+"""What goes out about models, and the figures measured of anything."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.catalog import ArchitectureInfo
+from service.artifacts.schemas import SHA256_EXAMPLE, ArtifactView
+
+MODEL_EXAMPLE: dict[str, Any] = {
+    "id": "mdl_019b3c5e79d07a0d9a6b3f2e1d0c4b5a",
+    "job_id": "job_019b3c5e6f117c5a9d3e4b2a1c0f8e7d",
+    "architecture": "small_cnn",
+    "approach": "nemo",
+    "recipe": "published",
+    "dataset": "digits",
+    "dataset_id": "ds_019b3c5e79c97e2f8c7d6e5f4a3b2c1d",
+    "dataset_digest": SHA256_EXAMPLE,
+    "classes": ["0", "1", "2"],
+    "input_shape": [1, 8, 8],
+    "units": {"features.1": 32},
+    "parameters": 61706,
+    "flops": 1203456,
+    "seed": 0,
+    "versions": {"cleave": "0.1.0", "torch": "2.14.1"},
+    "metrics": [{"name": "accuracy", "value": 0.981, "split": "test", "class_name": None, "epoch": None}],
+    "artifacts": [
+        {
+            "id": "art_019b3c5e79e17b6a8d9c0e1f2a3b4c5d",
+            "role": "weights",
+            "filename": "model.safetensors",
+            "size": 253120,
+            "sha256": SHA256_EXAMPLE,
+            "media_type": "application/octet-stream",
+            "url": "/v1/artifacts/art_019b3c5e79e17b6a8d9c0e1f2a3b4c5d/content",
+        }
+    ],
+    "created_at": "2026-01-15T10:03:41.000Z",
+}
+
+
+class MetricView(BaseModel):
+    """One measured figure. `split` says which data it was measured on."""
+
+    name: str
+    value: float
+    split: str | None
+    class_name: str | None
+    epoch: int | None
+
+
+class ModelView(BaseModel):
+    """A trained network."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
+
+    id: str
+    job_id: str = Field(description="The job that trained it.")
+    architecture: str
+    approach: str
+    recipe: str
+    dataset: str
+    dataset_id: str
+    dataset_digest: str = Field(description="sha256 over images, labels and splits.")
+    classes: list[str] = Field(description="In the order of the outputs.")
+    input_shape: list[int]
+    units: dict[str, int] = Field(description="Masked layers and their neurons.")
+    parameters: int
+    flops: int = Field(description="Multiply-accumulate operations for one image.")
+    seed: int
+    versions: dict[str, str]
+    metrics: list[MetricView]
+    artifacts: list[ArtifactView]
+    created_at: datetime
+
+
+class ModelClassView(BaseModel):
+    """One class of a model and how well the model knows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "3",
+                    "position": 3,
+                    "metrics": [
+                        {
+                            "name": "class_accuracy",
+                            "value": 0.97,
+                            "split": "validation",
+                            "class_name": "3",
+                            "epoch": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    name: str
+    position: int = Field(description="Index of its output.")
+    metrics: list[MetricView]
+
+
+class ArchitectureView(ArchitectureInfo):
+    """A registered architecture."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "simcnn",
+                    "description": "SimCNN: 13 plain convolutions.",
+                    "min_size": 32,
+                    "max_size": 32,
+                }
+            ]
+        }
+    )

@@ -1,0 +1,126 @@
+"""Models: finding and describing them; and the figures measured of models, modules and compositions."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from core.results import MetricValue, TrainResult
+from service.artifacts import service as artifacts
+from service.datasets import service as datasets
+from service.models import repository
+from service.models.schemas import MetricView, ModelClassView, ModelView
+from service.models.tables import Metric, Model, ModelClass
+from service.platform.errors import NotFoundError
+from service.platform.ids import new_id
+from service.platform.pagination import ListOf, PageRequest
+
+
+def get(session: Session, model_id: str) -> Model:
+    """The model, or NotFoundError."""
+    model = repository.find(session, model_id)
+    if model is None:
+        raise NotFoundError("There is no model with this id.")
+    return model
+
+
+def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Model id -> class names in the order of the outputs."""
+    return repository.classes_of(session, model_ids)
+
+
+def describe(session: Session, model_id: str) -> ModelView:
+    """One model with its classes, figures and files."""
+    return _views(session, [get(session, model_id)])[0]
+
+
+def list_models(session: Session, page: PageRequest, filters: dict[str, str | None]) -> ListOf[ModelView]:
+    """Models, newest first."""
+    found = repository.page(session, page, filters)
+    return ListOf[ModelView].of(_views(session, found.rows), found.next_cursor)
+
+
+def describe_classes(session: Session, model_id: str) -> ListOf[ModelClassView]:
+    """A model's classes in the order of its outputs, each with its own figures."""
+    get(session, model_id)
+    metrics = metrics_of(session, [model_id]).get(model_id, [])
+    names = classes_of(session, [model_id]).get(model_id, [])
+    return ListOf[ModelClassView].of(
+        [
+            ModelClassView(name=name, position=position, metrics=[m for m in metrics if m.class_name == name])
+            for position, name in enumerate(names)
+        ]
+    )
+
+
+def metrics_of(session: Session, owner_ids: Sequence[str]) -> dict[str, list[MetricView]]:
+    """The newest figure of each name, split, class and epoch, for each owner that has any."""
+    newest: dict[str, dict[tuple[str | None, ...], MetricView]] = {}
+    for row in repository.metrics_of(session, owner_ids):
+        key = (row.name, row.split, row.class_name, str(row.epoch))
+        view = MetricView(
+            name=row.name, value=row.value, split=row.split, class_name=row.class_name, epoch=row.epoch
+        )
+        newest.setdefault(row.owner_id or "", {})[key] = view
+    return {owner: list(views.values()) for owner, views in newest.items()}
+
+
+def record_metrics(
+    session: Session,
+    *,
+    tenant_id: str,
+    job_id: str,
+    owner_id: str | None,
+    metrics: Iterable[MetricValue],
+) -> None:
+    """Keep measured figures; without an owner they belong to the job alone."""
+    session.add_all(
+        Metric(tenant_id=tenant_id, job_id=job_id, owner_id=owner_id, **metric.model_dump())
+        for metric in metrics
+    )
+
+
+def record(session: Session, *, tenant_id: str, job_id: str, dataset_id: str, result: TrainResult) -> str:
+    """Keep a trained model and its classes. Returns its id."""
+    model = Model(
+        id=new_id("mdl"),
+        tenant_id=tenant_id,
+        job_id=job_id,
+        dataset_id=dataset_id,
+        **result.model_dump(
+            include={
+                "architecture", "approach", "recipe", "input_shape", "units", "parameters", "flops", "seed",
+                "versions",
+            }
+        ),
+    )  # fmt: skip
+    session.add(model)
+    session.flush()
+    session.add_all(
+        ModelClass(model_id=model.id, tenant_id=tenant_id, position=position, name=name)
+        for position, name in enumerate(result.classes)
+    )
+    return model.id
+
+
+def _views(session: Session, models: Sequence[Model]) -> list[ModelView]:
+    ids = [model.id for model in models]
+    classes, metrics = classes_of(session, ids), metrics_of(session, ids)
+    files = artifacts.of_owners(session, ids)
+    sources = datasets.by_ids(session, {model.dataset_id for model in models})
+    return [
+        ModelView(
+            **{name: getattr(model, name) for name in _COLUMNS},
+            dataset=sources[model.dataset_id].name,
+            dataset_digest=sources[model.dataset_id].digest,
+            classes=classes.get(model.id, []),
+            metrics=metrics.get(model.id, []),
+            artifacts=files.get(model.id, []),
+        )
+        for model in models
+    ]
+
+
+_COLUMNS = (
+    "id", "job_id", "architecture", "approach", "recipe", "dataset_id", "input_shape", "units", "parameters",
+    "flops", "seed", "versions", "created_at",
+)  # fmt: skip

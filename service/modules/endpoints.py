@@ -1,0 +1,49 @@
+"""/v1/modules, /v1/models/{id}/modules and /v1/classes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from core.specs import ModuleForm
+from service.modules import service
+from service.modules.schemas import ClassMatch, ModuleView
+from service.platform.dependencies import Reader
+from service.platform.openapi import problems
+from service.platform.pagination import ListOf, PageDep
+
+router = APIRouter(prefix="/v1", tags=["modules"])
+
+IdFilter = Annotated[str | None, Query(max_length=64)]
+FormFilter = Annotated[ModuleForm | None, Query()]
+ClassFilter = Annotated[str | None, Query(alias="class", max_length=200, description="A class it knows.")]
+ClassName = Annotated[str, Query(min_length=1, max_length=200, description="The class looked for.")]
+
+
+@router.get("/modules", operation_id="modules_list")
+def list_modules(
+    session: Reader,
+    page: PageDep,
+    model_id: IdFilter = None,
+    form: FormFilter = None,
+    class_name: ClassFilter = None,
+) -> ListOf[ModuleView]:
+    """Modules, newest first."""
+    return service.list_modules(session, page, model_id=model_id, form=form, class_name=class_name)
+
+
+@router.get("/modules/{module_id}", operation_id="modules_get", responses=problems(404))
+def get_module(module_id: str, session: Reader) -> ModuleView:
+    """One module: classes, form, sizes, figures and files."""
+    return service.describe(session, module_id)
+
+
+@router.get("/models/{model_id}/modules", operation_id="models_modules", responses=problems(404))
+def list_modules_of_model(model_id: str, session: Reader, page: PageDep) -> ListOf[ModuleView]:
+    """The modules extracted from a model, newest first."""
+    return service.list_of_model(session, model_id, page)
+
+
+@router.get("/classes", operation_id="classes_list")
+def list_modules_for_class(name: ClassName, session: Reader, page: PageDep) -> ListOf[ClassMatch]:
+    """Which modules, of which models, know this class, best first by validation data."""
+    return service.list_for_class(session, name, page)

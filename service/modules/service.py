@@ -1,0 +1,180 @@
+"""Modules: finding and describing them, and choosing the best one for each class."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from core.results import ModuleResult
+from core.specs import ModuleForm
+from service.artifacts import service as artifacts
+from service.models import service as models
+from service.modules import repository
+from service.modules.repository import Candidate
+from service.modules.schemas import ClassMatch, ModuleView
+from service.modules.tables import Module, ModuleClass
+from service.platform.errors import NoModuleForClassError, NotFoundError
+from service.platform.ids import new_id
+from service.platform.pagination import ListOf, PageRequest
+
+# A module's sizes and options, named alike in the engine's result, the row and the answer.
+SIZE_FIELDS = ("retention_rate", "parameters", "parameter_rate", "flops", "flops_rate", "notes")
+_COLUMNS = (
+    "id", "model_id", "job_id", "form", "fold_amplitudes", "threshold", "mask_digest", "created_at",
+    *SIZE_FIELDS,
+)  # fmt: skip
+# Approaches whose networks have no mask generators to keep.
+APPROACHES_WITHOUT_GATES = ("standard",)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a choice of modules must fit."""
+
+    classes: Sequence[str]
+    form: ModuleForm
+    model_id: str | None = None
+
+
+def get(session: Session, module_id: str) -> Module:
+    """The module, or NotFoundError."""
+    module = repository.find(session, module_id)
+    if module is None:
+        raise NotFoundError("There is no module with this id.")
+    return module
+
+
+def get_many(session: Session, module_ids: Sequence[str]) -> list[Module]:
+    """The modules in the order asked, or NotFoundError."""
+    found = repository.find_many(session, module_ids)
+    missing = [module_id for module_id in module_ids if module_id not in found]
+    if missing:
+        raise NotFoundError(f"There is no module with the id {missing[0]}.")
+    return [found[module_id] for module_id in module_ids]
+
+
+def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Module id -> class names in the order of the outputs."""
+    return repository.classes_of(session, module_ids)
+
+
+def describe(session: Session, module_id: str) -> ModuleView:
+    """One module with its figures and files."""
+    return _views(session, [get(session, module_id)])[0]
+
+
+def list_modules(
+    session: Session, page: PageRequest, *, model_id: str | None, form: str | None, class_name: str | None
+) -> ListOf[ModuleView]:
+    """Modules, newest first."""
+    found = repository.page(session, page, model_id=model_id, form=form, class_name=class_name)
+    return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
+
+
+def list_of_model(session: Session, model_id: str, page: PageRequest) -> ListOf[ModuleView]:
+    """A model's modules, newest first."""
+    models.get(session, model_id)
+    return list_modules(session, page, model_id=model_id, form=None, class_name=None)
+
+
+def list_for_class(session: Session, class_name: str, page: PageRequest) -> ListOf[ClassMatch]:
+    """Modules of any model that know the class, best first by validation data."""
+    found = repository.best_for_class(session, page, class_name)
+    views = _views(session, found.rows)
+    scores = repository.scores_of(session, [view.id for view in views])
+    matches = [
+        ClassMatch(
+            name=class_name,
+            module_id=view.id,
+            model_id=view.model_id,
+            validation_score=scores[view.id],
+            module=view,
+        )
+        for view in views
+    ]
+    return ListOf[ClassMatch].of(matches, found.next_cursor)
+
+
+def choose(session: Session, wanted: Wanted) -> list[Module]:
+    """For each class the single-class module with the best validation f1, all of one model.
+
+    Modules extracted in the wanted form come first, because their f1 was measured in that form. Without a
+    model id, the model whose choice has the best mean f1 wins, of equals the one with the newest modules.
+
+    Raises:
+        NoModuleForClassError: no model has a module for every class; names the classes.
+    """
+    excluded = APPROACHES_WITHOUT_GATES if wanted.form == "gated" else ()
+    candidates = repository.single_class_candidates(
+        session, wanted.classes, model_id=wanted.model_id, approaches_excluded=excluded
+    )
+    choices: dict[str, dict[str, Candidate]] = defaultdict(dict)
+    for candidate in sorted(candidates, key=lambda c: _rank(c, wanted.form)):
+        choices[candidate.module.model_id][candidate.class_name] = candidate  # the best comes last and stays
+    complete = [choice for choice in choices.values() if len(choice) == len(wanted.classes)]
+    if not complete:
+        raise _no_module(wanted, {candidate.class_name for candidate in candidates})
+    best = max(complete, key=_mean_score)
+    return [best[name].module for name in wanted.classes]
+
+
+def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, result: ModuleResult) -> str:
+    """Keep an extracted module and its classes. Returns its id."""
+    fields = ("form", "fold_amplitudes", "threshold", "mask_digest", *SIZE_FIELDS)
+    module = Module(
+        id=new_id("mod"),
+        tenant_id=tenant_id,
+        job_id=job_id,
+        model_id=model_id,
+        **{name: getattr(result, name) for name in fields},
+    )
+    session.add(module)
+    session.flush()
+    session.add_all(
+        ModuleClass(module_id=module.id, tenant_id=tenant_id, position=position, name=name)
+        for position, name in enumerate(result.classes)
+    )
+    return module.id
+
+
+def _rank(candidate: Candidate, form: ModuleForm) -> tuple[bool, float, str]:
+    score = -1.0 if candidate.score is None else candidate.score
+    return candidate.module.form == form, score, candidate.module.id
+
+
+def _mean_score(choice: dict[str, Candidate]) -> tuple[float, str]:
+    total = sum(candidate.score or 0.0 for candidate in choice.values())
+    return total / len(choice), max(candidate.module.id for candidate in choice.values())
+
+
+def _no_module(wanted: Wanted, known: set[str]) -> NoModuleForClassError:
+    missing = [name for name in wanted.classes if name not in known]
+    errors = [
+        {"pointer": f"/classes/{index}", "code": "no_module_for_class", "message": "no module", "in": "body"}
+        for index, name in enumerate(wanted.classes)
+        if name in missing
+    ]
+    if not missing:
+        return NoModuleForClassError(
+            "No single model has a module for every class. Extract the missing ones first."
+        )
+    names = ", ".join(repr(name) for name in missing)
+    return NoModuleForClassError(
+        f"No module knows {names}. Extract one first (job kind extract).", errors=errors
+    )
+
+
+def _views(session: Session, modules: Sequence[Module]) -> list[ModuleView]:
+    ids = [module.id for module in modules]
+    classes, metrics = classes_of(session, ids), models.metrics_of(session, ids)
+    files = artifacts.of_owners(session, ids)
+    return [
+        ModuleView(
+            **{name: getattr(module, name) for name in _COLUMNS},
+            classes=classes.get(module.id, []),
+            metrics=metrics.get(module.id, []),
+            artifacts=files.get(module.id, []),
+        )
+        for module in modules
+    ]

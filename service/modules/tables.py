@@ -1,0 +1,42 @@
+"""Modules: the part of a model that knows one or more of its classes."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.platform.clock import Instant, db_now
+from service.platform.database import JSON_TYPE, Base, TenantOwned
+
+
+class Module(TenantOwned, Base):
+    __tablename__ = "modules"
+    __table_args__ = (Index("ix_modules_tenant_created", "tenant_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    form: Mapped[str] = mapped_column(String(20))
+    fold_amplitudes: Mapped[bool] = mapped_column(Boolean)
+    threshold: Mapped[float] = mapped_column(Float(53))
+    mask_digest: Mapped[str] = mapped_column(String(64))
+    retention_rate: Mapped[float] = mapped_column(Float(53))
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    parameter_rate: Mapped[float] = mapped_column(Float(53))
+    flops: Mapped[int] = mapped_column(BigInteger)
+    flops_rate: Mapped[float] = mapped_column(Float(53))
+    notes: Mapped[list[str]] = mapped_column(JSON_TYPE)
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class ModuleClass(TenantOwned, Base):
+    """A class a module knows; `position` is the index of its logit in the module."""
+
+    __tablename__ = "module_classes"
+    __table_args__ = (Index("ix_module_classes_name", "tenant_id", "name"),)
+
+    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    name: Mapped[str] = mapped_column(String(200))

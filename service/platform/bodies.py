@@ -1,0 +1,110 @@
+"""Reads JSON bodies within limits before anything else sees them (pure ASGI)."""
+
+import json
+from typing import Any, NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.platform.errors import (
+    BodyTooLargeError,
+    MalformedRequestError,
+    ServiceError,
+    UnsupportedMediaTypeError,
+)
+from service.platform.problems import problem_response
+
+MAX_BODY_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+
+class BodyGuard:
+    """Refuses bodies too large, cut short, not JSON, or JSON no database can hold (NaN, NUL, surrogates)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            _check_target(scope)
+            body = await _read(scope, receive)
+            if body:
+                _check_json(scope, body)
+        except ServiceError as error:
+            await problem_response(error, scope)(scope, receive, send)
+            return
+        await self._app(scope, _Replay(body, receive), send)
+
+
+class _Replay:
+    """Hands the body over once, then whatever the server has to say (the disconnect)."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        message, self._message = self._message, None
+        return message or await self._receive()
+
+
+def _check_target(scope: Scope) -> None:
+    if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
+        raise MalformedRequestError("A NUL character is not possible in a path or query.")
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    declared = Headers(scope=scope).get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(f"A body may have {MAX_BODY_BYTES} bytes.")
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedRequestError("The body ended before its declared length.")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError(f"A body may have {MAX_BODY_BYTES} bytes.")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _check_json(scope: Scope, body: bytes) -> None:
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaTypeError("Send the body as application/json.")
+    try:
+        _check_value(json.loads(body, parse_constant=_refuse_constant), depth=0)
+    except (ValueError, RecursionError) as error:
+        # A decoder's message names the place; only the position is repeated, never the content.
+        place = (
+            f" at line {error.lineno}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else ""
+        )
+        raise MalformedRequestError(
+            f"The body is not a JSON document this service can hold{place}."
+        ) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _check_value(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError("too deep")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
+        if "\x00" in value:
+            raise ValueError("NUL")
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_value(key, depth + 1)
+            _check_value(item, depth + 1)

@@ -1,0 +1,121 @@
+"""What the service refuses, as named facts; their HTTP form (RFC 9457) is in `service.platform.problems`."""
+
+from typing import Any
+
+
+class ServiceError(Exception):
+    """A refusal with an HTTP status and a stable code. The message tells the caller what to do."""
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"
+    retryable = False
+
+    def __init__(self, detail: str, *, errors: list[dict[str, Any]] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+        self.extra = extra
+        self.headers: dict[str, str] = {}
+
+
+class NotFoundError(ServiceError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class UnauthorizedError(ServiceError):
+    status, code, title = 401, "unauthorized", "Missing or unknown API key"
+
+
+class ConflictError(ServiceError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class AlreadyTerminalError(ConflictError):
+    code, title = "already_terminal", "The job has already ended"
+
+
+class CompositionNotReadyError(ConflictError):
+    code, title = "composition_not_ready", "The composition is not built yet"
+
+
+class IdempotencyKeyReusedError(ServiceError):
+    status, code, title = 422, "idempotency_key_reused", "Idempotency-Key was used with another body"
+
+
+class InvalidRequestError(ServiceError):
+    status, code, title = 422, "invalid_request", "The request is not valid"
+
+
+class ClassUnknownError(InvalidRequestError):
+    code, title = "class_not_in_model", "The model does not know this class"
+
+
+class NoModuleForClassError(InvalidRequestError):
+    code, title = "no_module_for_class", "No module knows this class"
+
+
+class MalformedRequestError(ServiceError):
+    status, code, title = 400, "malformed_request", "The request could not be read"
+
+
+class BodyTooLargeError(ServiceError):
+    status, code, title = 413, "body_too_large", "The request body is too large"
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    status, code, title = 415, "unsupported_media_type", "The request body is not JSON"
+
+
+class UnknownParameterError(InvalidRequestError):
+    code, title = "unknown_parameter", "The query has a parameter that is not known here"
+
+
+class InvalidCursorError(ServiceError):
+    status, code, title = 400, "invalid_cursor", "The cursor is not valid"
+
+
+class ModulesOfDifferentModelsError(InvalidRequestError):
+    code, title = "modules_of_different_models", "The modules are not of one model"
+
+
+class FormUnsupportedError(InvalidRequestError):
+    code, title = "form_unsupported", "The model has no modules of this form"
+
+
+class DataRootMissingError(InvalidRequestError):
+    code, title = "data_root_missing", "The dataset's files are not available"
+
+
+class PreconditionFailedError(ServiceError):
+    status, code, title = 412, "precondition_failed", "The content is not the one named by If-Match"
+
+
+class ArtifactMissingError(ServiceError):
+    code, title = "artifact_missing", "The stored content is missing"
+
+
+class RangeNotSatisfiableError(ServiceError):
+    status, code, title = 416, "range_not_satisfiable", "The requested range is outside the content"
+
+
+class UnavailableError(ServiceError):
+    status, code, title, retryable = 503, "unavailable", "A component is not available", True
+
+
+class StartupError(Exception):
+    """A reason not to start, with a stable code and a message that says what to change."""
+
+    code = "startup_failed"
+
+
+class AuthRequiredError(StartupError):
+    """API keys were turned off on a host that others can reach."""
+
+    code = "auth_required"
+
+
+class DatabaseForeignError(StartupError):
+    """The database is at a revision that this version does not know."""
+
+    code = "database_newer"

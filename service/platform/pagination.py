@@ -1,0 +1,111 @@
+"""Keyset pages: `?limit=50&after=<cursor>`, newest first unless a list says otherwise."""
+
+import base64
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Float, Select, String, literal, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from service.platform.clock import Instant
+from service.platform.errors import InvalidCursorError
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+RowT = TypeVar("RowT")
+ItemT = TypeVar("ItemT")
+Key = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """The part of a list that is asked for."""
+
+    limit: int = DEFAULT_LIMIT
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[RowT]):
+    """Rows of one page; `next_cursor` is None on the last."""
+
+    rows: list[RowT]
+    next_cursor: str | None
+
+
+class ListOf(BaseModel, Generic[ItemT]):
+    """The envelope of every list."""
+
+    data: list[ItemT]
+    has_more: bool
+    next_cursor: str | None = Field(description="Give it back as `after` to read the next page.")
+
+    @classmethod
+    def of(cls, items: Sequence[ItemT], next_cursor: str | None = None) -> "ListOf[ItemT]":
+        return cls(data=list(items), has_more=next_cursor is not None, next_cursor=next_cursor)
+
+
+def page_request(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
+    after: Annotated[
+        str | None, Query(max_length=512, description="`next_cursor` of the page before.")
+    ] = None,
+) -> PageRequest:
+    """FastAPI dependency: the two paging parameters of a list."""
+    return PageRequest(limit=limit, after=after)
+
+
+PageDep = Annotated[PageRequest, Depends(page_request)]
+
+
+def fetch_page(
+    session: Session,
+    statement: Select[RowT],
+    keys: Sequence[Key],
+    page: PageRequest,
+) -> Page[RowT]:
+    """One page of `statement`, ordered by `keys`, all descending; the last key must be unique.
+
+    Every key is either an Instant column, a number or a text.
+    """
+    if page.after is not None:
+        position = [literal(v, k.type) for k, v in zip(keys, _decode(page.after, keys), strict=True)]
+        statement = statement.where(tuple_(*keys) < tuple_(*position))
+    ordered = statement.add_columns(*keys).order_by(*(key.desc() for key in keys)).limit(page.limit + 1)
+    found = session.execute(ordered).all()
+    rows = [found_row[0] for found_row in found[: page.limit]]
+    more = len(found) > page.limit
+    return Page(rows=rows, next_cursor=_encode(found[page.limit - 1][1:]) if more else None)
+
+
+def _encode(values: Sequence[Any]) -> str:
+    plain = [round(v.timestamp() * 1000) if isinstance(v, datetime) else v for v in values]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, keys: Sequence[Key]) -> list[Any]:
+    try:
+        values = json.loads(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
+        return [_restore(value, key) for value, key in zip(values, keys, strict=True)]
+    except (TypeError, ValueError, OverflowError, RecursionError, OSError) as error:
+        raise InvalidCursorError("The cursor is not one that this list gave out.") from error
+
+
+def _restore(value: Any, key: Key) -> datetime | str | int | float:
+    """A cursor comes from the caller: only a value of the key's own type reaches the database."""
+    if isinstance(key.type, Instant) and type(value) is int:
+        return datetime.fromtimestamp(value / 1000, tz=UTC)
+    if isinstance(key.type, String) and isinstance(value, str) and value.isprintable():
+        return value
+    if isinstance(key.type, Float) and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    raise ValueError("not a value of this key")

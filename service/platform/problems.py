@@ -1,0 +1,140 @@
+"""Errors as callers see them: RFC 9457 problem documents with a stable `code`, whoever raised them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import exc as sql
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from service.platform.errors import InvalidRequestError, ServiceError, UnauthorizedError, UnavailableError
+from service.platform.validation import describe_errors, headline_code, summarise
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+# What the framework itself answers; every other code belongs to a ServiceError.
+FRAMEWORK_CODES = {
+    400: "malformed_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    pointer: str = Field(description="JSON pointer into the body, or `/name` of a parameter.")
+    code: str
+    message: str
+    location: str = Field("body", description="body, query, path or header.", serialization_alias="in")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="`urn:cleave:problem:<code>`.")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; the list is in docs/errors.md.")
+    instance: str
+    request_id: str
+    retryable: bool
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+
+def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
+    """The document for an error raised while `scope` was served."""
+    return {
+        "type": f"urn:cleave:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "instance": scope.get("path", ""),
+        "request_id": scope.get("state", {}).get("request_id", ""),
+        "retryable": error.retryable,
+        "errors": error.errors,
+        **error.extra,
+    }
+
+
+def problem_response(
+    error: ServiceError, scope: Scope, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The HTTP answer for an error."""
+    extra = dict(headers or {})
+    # Set here too, because the answer to a crash is sent from outside the request's frame.
+    extra["X-Request-ID"] = scope.get("state", {}).get("request_id", "")
+    if isinstance(error, UnauthorizedError):
+        extra["WWW-Authenticate"] = 'Bearer realm="cleave"'
+    if error.retryable:
+        extra.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return JSONResponse(
+        problem_body(error, scope), status_code=error.status, headers=extra, media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application with a problem document."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(sql.OperationalError, _on_database_error)
+    app.add_exception_handler(sql.TimeoutError, _on_database_error)
+    app.add_exception_handler(Exception, _on_crash)
+
+
+def _on_service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class
+    return problem_response(error, request.scope, error.headers)
+
+
+def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    errors = describe_errors(error)
+    refusal = InvalidRequestError(summarise(errors), errors=errors)
+    refusal.code = headline_code(errors) or refusal.code
+    return problem_response(refusal, request.scope)
+
+
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    refusal = ServiceError(_explain(error, request))
+    refusal.status, refusal.title = error.status_code, HTTPStatus(error.status_code).phrase
+    refusal.code = FRAMEWORK_CODES.get(error.status_code, f"http_{error.status_code}")
+    return problem_response(refusal, request.scope, error.headers)
+
+
+def _explain(error: HTTPException, request: Request) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "No such path. The list is at /openapi.json and /docs."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.method} is not possible here; see the Allow header."
+    return str(error.detail)
+
+
+def _on_database_error(request: Request, error: Exception) -> JSONResponse:
+    _log.error("database_unavailable", error=type(error).__name__, reason=str(error.args[0])[:300])
+    refusal = UnavailableError("The database does not answer. Try again in a moment.")
+    return problem_response(refusal, request.scope)
+
+
+def _on_crash(request: Request, error: Exception) -> JSONResponse:
+    _log.error("request_crashed", request_id=request.scope["state"]["request_id"], exc_info=error)
+    refusal = ServiceError("The service failed. Report the request id; its log has the cause.")
+    return problem_response(refusal, request.scope)

@@ -1,0 +1,88 @@
+"""The only reader of the environment."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting is an environment variable `CLEAVE_<NAME>`; the defaults are the embedded mode."""
+
+    model_config = SettingsConfigDict(env_prefix="CLEAVE_", env_file=None, extra="ignore")
+
+    data_dir: Path = Field(Path(".cleave"), description="Where the embedded mode keeps everything.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder.")
+    broker_url: str | None = Field(None, description="redis://...; default: a folder in the data folder.")
+    broker_prefix: str = Field("cleave:", description="Prefix of every key in Redis.")
+    artifact_url: str | None = Field(None, description="file:///...; default: a folder in the data folder.")
+    data_root: Path | None = Field(None, description="Folder with torchvision datasets.")
+    host: str = "127.0.0.1"
+    port: int = Field(8321, ge=0, le=65535)
+    auth: bool = Field(True, description="Require an API key. Off only on a loopback host.")
+    secret_key: SecretStr | None = Field(
+        None, description="Pepper of key hashes; default: a file in the data folder."
+    )
+    lease_ttl_s: float = Field(60.0, gt=0, description="A worker silent for this long loses its job.")
+    publish_timeout_s: float = Field(
+        30.0, gt=0, description="Publish an unclaimed job again after this long."
+    )
+    dispatch_interval_s: float = Field(0.25, gt=0)
+    cancel_grace_s: float = Field(
+        8.0, gt=0, description="From the request to stop until the runner is killed."
+    )
+    max_attempts: int = Field(3, ge=1, description="Attempts that may fail for the job's own reasons.")
+    max_infra_attempts: int = Field(
+        20, ge=1, description="Attempts that may be lost with their machine or process."
+    )
+    warm_runner_jobs: int = Field(50, ge=1, description="A warm runner is replaced after this many jobs.")
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @cached_property
+    def home(self) -> Path:
+        """The data folder, absolute."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'cleave.db'}"
+
+    @property
+    def resolved_broker_url(self) -> str:
+        return self.broker_url or "filesystem://"
+
+    @property
+    def artifact_root(self) -> Path:
+        """Folder of the local artifact store."""
+        if self.artifact_url is None:
+            return self.home / "artifacts"
+        return Path(self.artifact_url.removeprefix("file://"))
+
+    @property
+    def staging_root(self) -> Path:
+        """Where running attempts write; nothing here is visible to callers."""
+        return self.artifact_root / "staging"
+
+    @property
+    def checkpoint_root(self) -> Path:
+        """One folder per job, shared by its attempts."""
+        return self.artifact_root / "checkpoints"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Message folder of the filesystem broker."""
+        return self.home / "broker"
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a child process reads these settings, whatever they were made from."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLEAVE_")}
+    for name, value in settings:
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if plain is not None:
+            environment[f"CLEAVE_{name.upper()}"] = str(plain)
+    return environment | {"CLEAVE_DATA_DIR": str(settings.home)}

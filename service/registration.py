@@ -1,0 +1,133 @@
+"""What a finished job leaves in the registry, written inside the worker's finishing transaction."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.results import (
+    ComposeResult,
+    EvaluateResult,
+    ExtractResult,
+    JobResult,
+    MetricValue,
+    ModuleResult,
+    TrainResult,
+)
+from service.artifacts import service as artifacts
+from service.compositions import service as compositions
+from service.datasets import service as datasets
+from service.jobs.tables import Job
+from service.models import service as models
+from service.modules import service as modules
+from service.platform.storage import StoredBlob
+
+
+@dataclass(frozen=True)
+class _Registration:
+    """One job's results on their way into the registry."""
+
+    session: Session
+    job: Job
+    blobs: Mapping[str, StoredBlob]
+
+    def attach(self, owner_id: str, result: TrainResult | ModuleResult) -> list[str]:
+        """Figures and files of a new model, module or composition; returns the artifact ids."""
+        self.measure(owner_id, result.metrics)
+        return artifacts.record(
+            self.session,
+            tenant_id=self.job.tenant_id,
+            job_id=self.job.id,
+            owner_id=owner_id,
+            files=result.files,
+            blobs=self.blobs,
+        )
+
+    def measure(self, owner_id: str | None, metrics: Iterable[MetricValue]) -> None:
+        models.record_metrics(
+            self.session,
+            tenant_id=self.job.tenant_id,
+            job_id=self.job.id,
+            owner_id=owner_id,
+            metrics=metrics,
+        )
+
+
+def register_result(
+    session: Session, job: Job, result: JobResult, blobs: Mapping[str, StoredBlob]
+) -> dict[str, Any]:
+    """Write the rows for a job's result. Returns what the job answers as its `result`.
+
+    Args:
+        session: The finishing transaction; sees every tenant, so each row is given the job's.
+        job: The job that made the result.
+        result: As the runner reported it.
+        blobs: FileRef.path -> the stored file.
+    """
+    into = _Registration(session, job, blobs)
+    public: dict[str, Any] = {"model_id": None, "module_ids": [], "composition_id": None, "artifact_ids": []}
+    if isinstance(result, TrainResult):
+        public |= _register_model(into, result)
+    elif isinstance(result, ExtractResult):
+        public |= _register_modules(into, result)
+    elif isinstance(result, ComposeResult):
+        public |= _register_composition(into, result)
+    else:
+        public |= _register_evaluation(into, result)
+    session.flush()
+    return public
+
+
+def _register_model(into: _Registration, result: TrainResult) -> dict[str, Any]:
+    tenant_id = into.job.tenant_id
+    dataset_id = datasets.record(
+        into.session, tenant_id=tenant_id, name=result.dataset, digest=result.dataset_digest
+    )
+    model_id = models.record(
+        into.session, tenant_id=tenant_id, job_id=into.job.id, dataset_id=dataset_id, result=result
+    )
+    return {"model_id": model_id, "artifact_ids": into.attach(model_id, result)}
+
+
+def _register_modules(into: _Registration, result: ExtractResult) -> dict[str, Any]:
+    module_ids: list[str] = []
+    artifact_ids: list[str] = []
+    for module in result.modules:
+        module_id = modules.record(
+            into.session,
+            tenant_id=into.job.tenant_id,
+            job_id=into.job.id,
+            model_id=result.model_id,
+            result=module,
+        )
+        module_ids.append(module_id)
+        artifact_ids += into.attach(module_id, module)
+    # Cohesion and coupling are of this set of modules, not of the model, which may have many sets.
+    into.measure(None, result.metrics)
+    return {
+        "model_id": result.model_id,
+        "module_ids": module_ids,
+        "artifact_ids": artifact_ids,
+        "metrics": _plain(result.metrics),
+    }
+
+
+def _register_composition(into: _Registration, result: ComposeResult) -> dict[str, Any]:
+    composition = compositions.finish(into.session, result.composition_id, into.job.id, result.module)
+    return {
+        "model_id": composition.model_id,
+        "composition_id": composition.id,
+        "artifact_ids": into.attach(composition.id, result.module),
+    }
+
+
+def _register_evaluation(into: _Registration, result: EvaluateResult) -> dict[str, Any]:
+    # Figures on some of the classes must not stand beside those on all of them: they belong to the job alone.
+    restricted = into.job.spec.get("classes") is not None
+    into.measure(None if restricted else result.target_id, result.metrics)
+    return {"target_id": result.target_id, "metrics": _plain(result.metrics)}
+
+
+def _plain(metrics: Iterable[MetricValue]) -> list[dict[str, Any]]:
+    return [metric.model_dump() for metric in metrics]

@@ -1,0 +1,14 @@
+"""Every table, imported in one place so that metadata is complete wherever it is needed."""
+
+from service.artifacts import tables as artifacts
+from service.compositions import tables as compositions
+from service.datasets import tables as datasets
+from service.jobs import tables as jobs
+from service.models import tables as models
+from service.modules import tables as modules
+from service.platform.database import Base
+from service.tenants import tables as tenants
+
+metadata = Base.metadata
+
+__all__ = ["artifacts", "compositions", "datasets", "jobs", "metadata", "models", "modules", "tenants"]

@@ -1,0 +1,29 @@
+"""Every query about tenants and keys."""
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from service.platform.clock import db_now
+from service.platform.database import insert_if_absent
+from service.platform.ids import new_id
+from service.tenants.tables import ApiKey, Tenant
+
+
+def ensure_tenant(session: Session, name: str) -> str:
+    """The id of the tenant with this name, made if there is none; safe when two processes start at once."""
+    insert_if_absent(session, Tenant, {"id": new_id("ten"), "name": name}, key=["name"])
+    return session.scalars(select(Tenant.id).where(Tenant.name == name)).one()
+
+
+def find_tenant(session: Session, name: str) -> str | None:
+    return session.scalar(select(Tenant.id).where(Tenant.name == name))
+
+
+def find_live_key(session: Session, key_id: str) -> ApiKey | None:
+    """The key, unless it is revoked or expired."""
+    live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now())
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None), live))
+
+
+def has_key(session: Session, tenant_id: str) -> bool:
+    return session.scalar(select(ApiKey.id).where(ApiKey.tenant_id == tenant_id).limit(1)) is not None

@@ -1,0 +1,71 @@
+"""Who may call: tenants and their API keys."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from service.platform.auth import (
+    digest_secret,
+    format_key,
+    load_pepper,
+    new_secret,
+    parse_key,
+    secret_matches,
+)
+from service.platform.errors import UnauthorizedError
+from service.platform.ids import new_id
+from service.platform.settings import Settings
+from service.tenants import repository
+from service.tenants.tables import ApiKey
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request; `key_id` is None when API keys are off."""
+
+    tenant_id: str
+    key_id: str | None
+
+
+def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> str:
+    """The id of the tenant with this name, made if there is none."""
+    return repository.ensure_tenant(session, name)
+
+
+def create_key(session: Session, settings: Settings, tenant_name: str, name: str) -> str:
+    """Make an API key and return its text. The text is not stored: this is the only time it is known."""
+    key_id, secret = new_id("key"), new_secret()
+    tenant_id = ensure_tenant(session, tenant_name)
+    digest = digest_secret(load_pepper(settings), secret)
+    session.add(ApiKey(id=key_id, tenant_id=tenant_id, name=name, digest=digest))
+    session.flush()
+    return format_key(key_id, secret)
+
+
+def ensure_default_key(session: Session, settings: Settings) -> str | None:
+    """At the first start, a key of the default tenant; None when it has one already."""
+    if repository.has_key(session, ensure_tenant(session)):
+        return None
+    return create_key(session, settings, DEFAULT_TENANT, "first")
+
+
+def authenticate(session: Session, pepper: bytes, presented: str) -> Caller:
+    """The caller who holds this key. Raises UnauthorizedError."""
+    parsed = parse_key(presented)
+    key = repository.find_live_key(session, parsed.key_id) if parsed else None
+    if (
+        not secret_matches(pepper, parsed.secret if parsed else "", key.digest if key else None)
+        or key is None
+    ):
+        raise UnauthorizedError("The API key is unknown, expired or revoked.")
+    return Caller(tenant_id=key.tenant_id, key_id=key.id)
+
+
+def default_caller(session: Session) -> Caller:
+    """The caller of a service that runs without API keys."""
+    tenant_id = repository.find_tenant(session, DEFAULT_TENANT)
+    if tenant_id is None:
+        raise UnauthorizedError("The database has no default tenant; run `cleave db upgrade`.")
+    return Caller(tenant_id=tenant_id, key_id=None)

@@ -1,0 +1,89 @@
+"""Checkpoint files: equal bit for bit when read back, complete or absent, and refused when damaged."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.checkpoints import Checkpoint, CheckpointFolder, TrainingPosition, load_checkpoint
+from core.errors import ArtifactError
+
+
+def checkpoint(step: int = 3) -> Checkpoint:
+    loss = torch.tensor(0.1, dtype=torch.float64)
+    tensors = {"network.w": torch.randn(4, 5), "network.steps": torch.tensor(7), "tally.loss": loss}
+    return Checkpoint(TrainingPosition("ab" * 32, "cd" * 32, 2, step), tensors)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_written_is_read_bit_for_bit(tmp_path: Path) -> None:
+    original = checkpoint()
+    stored = CheckpointFolder(tmp_path / "new", None).write(original)
+    restored = load_checkpoint(tmp_path / "new" / stored.name, stored.sha256)
+    assert restored.position == original.position
+    assert restored.tensors.keys() == original.tensors.keys()
+    for name, value in original.tensors.items():
+        assert restored.tensors[name].dtype == value.dtype
+        assert torch.equal(restored.tensors[name], value)
+
+
+def test_only_the_last_two_are_kept_and_no_unfinished_file(tmp_path: Path) -> None:
+    (tmp_path / "epoch-00000-step-0000001.safetensors.99.tmp").write_bytes(b"half")
+    folder = CheckpointFolder(tmp_path, None)
+    stored = [folder.write(checkpoint(step)).name for step in (1, 2, 3)]
+    assert names(tmp_path) == stored[1:]
+
+
+def test_the_one_resumed_from_is_kept_until_two_newer_exist(tmp_path: Path) -> None:
+    """A file ahead of the resumed one was never reported; keeping it must not cost a reported one."""
+    reported = CheckpointFolder(tmp_path, None).write(checkpoint(1)).name
+    resumed = CheckpointFolder(tmp_path, reported)
+    (tmp_path / "epoch-00009-step-0000009.safetensors").write_bytes(b"ahead")
+    first = resumed.write(checkpoint(2)).name
+    assert names(tmp_path) == [reported, first]
+    second = resumed.write(checkpoint(3)).name
+    assert names(tmp_path) == [first, second]
+
+
+def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    CheckpointFolder(tmp_path, None).write(checkpoint())
+    assert "notes.txt" in names(tmp_path)
+
+
+class TestRefusals:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / CheckpointFolder(tmp_path, None).write(checkpoint()).name
+
+    def test_another_digest(self, path: Path) -> None:
+        with pytest.raises(ArtifactError, match="sha256"):
+            load_checkpoint(path, "0" * 64)
+
+    def test_one_flipped_bit(self, path: Path) -> None:
+        stored = CheckpointFolder(path.parent, path.name).write(checkpoint())
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError, match="damaged"):
+            load_checkpoint(path, stored.sha256)
+
+    @pytest.mark.parametrize("keep", [0, 7, 60])
+    def test_a_truncated_file_without_a_digest(self, keep: int, path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(ArtifactError, match="cannot be read"):
+            load_checkpoint(path, None)
+
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ArtifactError, match="absent"):
+            load_checkpoint(tmp_path / "absent.safetensors", None)
+
+    @pytest.mark.parametrize("header", [None, {"cleave.checkpoint": "{}"}, {"cleave.checkpoint": "[1"}])
+    def test_a_tensor_file_that_is_no_checkpoint(self, header: dict[str, str] | None, path: Path) -> None:
+        save_file({"w": torch.ones(2)}, path, metadata=header)
+        with pytest.raises(ArtifactError, match="cannot be read"):
+            load_checkpoint(path, None)

@@ -1,0 +1,50 @@
+"""Which layers are units, and that wrapping does not rename them."""
+
+import pytest
+from torch import nn
+
+from core.architectures import create
+from core.surgery.masking import insert_generators, remove_generators
+from core.units import Unit, find_units
+from tests.fixtures.networks import CalledTwice, Chain, Depthwise, Residual, SigmoidGate, make_generator
+
+
+def test_all_but_the_stem_in_execution_order() -> None:
+    assert find_units(Residual()) == [
+        Unit("first", None, 6, 9), Unit("second", "norm", 9, 9), Unit("after", None, 9, 5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("architecture", "units", "neurons"),
+    [("vgg16", 12, 4160), ("simcnn", 12, 4160), ("rescnn", 11, 4224), ("resnet18", 19, 4736)],
+)
+def test_counts_of_the_papers_networks(architecture: str, units: int, neurons: int) -> None:
+    found = find_units(create(architecture, 10, (3, 32, 32)))
+    assert (len(found), sum(unit.width for unit in found)) == (units, neurons)
+
+
+def test_projection_follows_its_block() -> None:
+    names = [unit.name for unit in find_units(create("resnet18", 10, (3, 32, 32)))]
+    assert names[4:7] == ["layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.conv"]
+
+
+def test_neither_grouped_nor_shared_convolutions() -> None:
+    assert [unit.name for unit in find_units(Depthwise())] == ["expand.0", "project"]
+    assert [unit.name for unit in find_units(CalledTwice())] == ["left", "right", "after"]
+
+
+def test_a_convolution_behind_preprocessing_is_the_stem() -> None:
+    model = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 5, 1))
+    assert [unit.name for unit in find_units(model)] == ["3"]
+
+
+@pytest.mark.parametrize("network", [Chain, Residual, SigmoidGate])
+def test_names_and_widths_survive_masking(network: type[nn.Module]) -> None:
+    model = network()
+    modular = insert_generators(model, make_generator, add_norm=True)
+    before = [(unit.name, unit.in_channels, unit.width) for unit in find_units(model)]
+    for wrapped in (modular, remove_generators(modular)):
+        after = find_units(wrapped)
+        assert [(unit.name, unit.in_channels, unit.width) for unit in after] == before
+        assert all(unit.norm for unit in after)

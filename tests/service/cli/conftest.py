@@ -1,0 +1,3 @@
+from tests.service.client.conftest import client, live
+
+__all__ = ["client", "live"]

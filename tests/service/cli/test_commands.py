@@ -1,0 +1,173 @@
+"""The command line against the real application: JSON is only JSON, errors are one line with a code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli.main import app
+from service.client import CleaveClient
+from tests.service.client.live import TRAIN, LiveService
+
+TRAIN_OPTIONS = ("--architecture", "small_cnn", "--dataset", "digits", "--no-wait")
+
+
+def cleave(*arguments: str, live: LiveService | None = None) -> Result:
+    where = ("--url", live.url, "--api-key", live.api_key) if live else ()
+    return CliRunner().invoke(app, [*where, *arguments])
+
+
+class TestCatalogue:
+    @pytest.mark.parametrize("command", ["datasets", "architectures"])
+    def test_json_is_only_json(self, live: LiveService, command: str) -> None:
+        result = cleave(command, "--json", live=live)
+        assert result.exit_code == 0
+        assert {entry["name"] for entry in json.loads(result.stdout)} >= {
+            "datasets": {"digits"},
+            "architectures": {"small_cnn"},
+        }[command]
+
+    @pytest.mark.parametrize(
+        "command", ["datasets", "architectures", "models list", "modules list", "classes 3", "jobs list"]
+    )
+    def test_tables(self, live: LiveService, command: str) -> None:
+        result = cleave(*command.split(), live=live)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+    def test_version(self) -> None:
+        assert set(json.loads(cleave("version", "--json").stdout)) == {"version", "python"}
+
+
+class TestJobs:
+    def test_train_submits_what_the_options_and_settings_say(self, live: LiveService) -> None:
+        options = (
+            *TRAIN_OPTIONS,
+            "--approach",
+            "nemo",
+            "--epochs",
+            "3",
+            "--set",
+            "approach.alpha=0.7",
+            "--json",
+        )
+        job = json.loads(cleave("jobs", "train", *options, live=live).stdout)
+        assert job["state"] == "queued"
+        assert job["spec"]["epochs"] == 3
+        assert (job["spec"]["approach"]["name"], job["spec"]["approach"]["alpha"]) == ("nemo", 0.7)
+
+    def test_spec_file_is_overridden_by_options(self, live: LiveService, tmp_path: Path) -> None:
+        file = tmp_path / "spec.json"
+        file.write_text(json.dumps({**TRAIN, "seed": 5}))
+        command = ("jobs", "train", "--spec", str(file), "--epochs", "9", "--no-wait", "--json")
+        spec = json.loads(cleave(*command, live=live).stdout)["spec"]
+        assert (spec["seed"], spec["epochs"]) == (5, 9)
+
+    def test_cancel_show_events_wait(self, live: LiveService, client: CleaveClient) -> None:
+        job = client.jobs.create(TRAIN)
+        assert (
+            json.loads(cleave("jobs", "cancel", job.id, "--json", live=live).stdout)["state"] == "cancelled"
+        )
+        assert job.id in cleave("jobs", "show", job.id, live=live).stdout
+        events = json.loads(cleave("jobs", "events", job.id, "--json", live=live).stdout)
+        assert events[-1]["type"] == "job.done"
+        followed = cleave("jobs", "events", job.id, "--follow", "--json", live=live).stdout.splitlines()
+        assert [json.loads(line)["seq"] for line in followed] == [event["seq"] for event in events]
+        waited = cleave("jobs", "wait", job.id, "--json", live=live)
+        assert json.loads(waited.stdout)["state"] == "cancelled"
+        assert waited.exit_code == 1
+        assert "error [cancelled]" in waited.stderr
+
+
+class TestRefusals:
+    def test_nobody_listens(self) -> None:
+        result = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "jobs", "list"])
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error [connection_failed]: no answer from http://127.0.0.1:9")
+        assert "cleave up" in result.stderr
+
+    def test_no_key(self, live: LiveService) -> None:
+        result = CliRunner().invoke(app, ["--url", live.url, "jobs", "list"], env={"CLEAVE_API_KEY": ""})
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [unauthorized]")
+
+    def test_unknown_architecture(self, live: LiveService) -> None:
+        result = cleave("jobs", "train", "--architecture", "perceptron", "--dataset", "digits", live=live)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error [unknown_architecture]")
+        assert "/architecture" in result.stderr
+        assert result.stdout == ""
+
+    def test_negative_epochs(self, live: LiveService) -> None:
+        result = cleave("jobs", "train", *TRAIN_OPTIONS, "--epochs", "-4", live=live)
+        assert result.exit_code == 1
+        assert "/epochs" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_foreign_ids(self, live: LiveService) -> None:
+        shown = ("models show mdl_0", "modules show mod_0", "jobs show job_0")
+        for command in (*shown, "jobs cancel job_0", "download art_0", "download cmp_0"):
+            result = cleave(*command.split(), live=live)
+            assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [not_found]"), command
+
+    def test_class_nobody_knows(self, live: LiveService) -> None:
+        result = cleave("compose", "giraffe", live=live)
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [no_module_for_class]")
+
+    def test_malformed_setting_is_a_usage_error(self, live: LiveService) -> None:
+        assert cleave("jobs", "train", *TRAIN_OPTIONS, "--set", "epochs", live=live).exit_code == 2
+
+    def test_spec_file_that_is_not_json(self, live: LiveService, tmp_path: Path) -> None:
+        (tmp_path / "spec.json").write_text("{")
+        result = cleave("jobs", "train", "--spec", str(tmp_path / "spec.json"), live=live)
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [invalid_spec_file]")
+
+    def test_port_in_use(self, live: LiveService, tmp_path: Path) -> None:
+        port = live.url.rpartition(":")[2]
+        result = cleave("up", "--port", port, "--data-dir", str(tmp_path))
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [port_in_use]")
+
+    def test_no_auth_on_a_public_address(self, tmp_path: Path) -> None:
+        result = cleave("up", "--host", "0.0.0.0", "--no-auth", "--data-dir", str(tmp_path))
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [auth_required]")
+
+    def test_port_that_is_no_port(self, tmp_path: Path) -> None:
+        result = cleave("up", "--port", "99999", "--data-dir", str(tmp_path))
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [invalid_settings]")
+        assert "/port" in result.stderr
+
+
+class TestDownload:
+    def test_verified_and_described(self, live: LiveService, tmp_path: Path) -> None:
+        artifact_id, blob = live.publish(b"weights", tmp_path, "module_3.safetensors")
+        result = cleave("download", artifact_id, str(tmp_path), "--json", live=live)
+        [done] = json.loads(result.stdout)
+        assert (done["sha256"], done["size"]) == (blob.sha256, 7)
+        assert Path(done["path"]).read_bytes() == b"weights"
+
+    def test_wrong_digest(self, live: LiveService, tmp_path: Path) -> None:
+        artifact_id, _ = live.publish(b"weights", tmp_path)
+        result = cleave("download", artifact_id, str(tmp_path), "--sha256", "0" * 64, live=live)
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [digest_mismatch]")
+
+
+class TestLocal:
+    def test_keys_create_makes_a_working_key(self, live: LiveService) -> None:
+        home = str(live.settings.home)
+        made = json.loads(cleave("keys", "create", "--name", "ci", "--data-dir", home, "--json").stdout)
+        with CleaveClient(live.url, made["api_key"]) as client:
+            assert client.jobs.list().data is not None
+
+    def test_db_upgrade_twice(self, tmp_path: Path) -> None:
+        first, second = (cleave("db", "upgrade", "--data-dir", str(tmp_path), "--json") for _ in range(2))
+        assert json.loads(first.stdout) == json.loads(second.stdout)
+
+    def test_help_loads_nothing_heavy(self) -> None:
+        code = (
+            "import sys; from service.cli.main import app; from typer.testing import CliRunner; "
+            "CliRunner().invoke(app, ['--help']); heavy = 'torch celery fastapi sqlalchemy httpx pydantic'; "
+            "print([name for name in heavy.split() if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"

@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+
+import pytest
+
+from service.client import CleaveClient
+from tests.service.client.live import LiveService, served
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    with served(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@pytest.fixture
+def client(live: LiveService) -> Iterator[CleaveClient]:
+    with CleaveClient(live.url, live.api_key, timeout=10) as connected:
+        yield connected

@@ -1,0 +1,103 @@
+"""Jobs through the client: created once, followed to the end over cut connections, refused clearly."""
+
+import threading
+
+import pytest
+
+from service.client import CleaveApiError, CleaveClient, CleaveConnectionError, WaitTimeoutError
+from service.client.schemas import Job
+from tests.service.client.live import TRAIN, CuttingProxy, LiveService
+
+
+def test_create_get_list(client: CleaveClient) -> None:
+    job = client.jobs.create({**TRAIN, "metadata": {"team": "vision"}})
+    assert (job.kind, job.state, job.finished) == ("train", "queued", False)
+    assert client.jobs.get(job.id).spec["dataset"] == "digits"
+    assert job.id in [found.id for found in client.jobs.list(state="queued", kind="train").data]
+
+
+def test_lists_continue_after_their_cursor(client: CleaveClient) -> None:
+    created = [client.jobs.create(TRAIN).id for _ in range(3)]
+    first = client.jobs.list(limit=2)
+    second = client.jobs.list(limit=2, after=first.next_cursor)
+    assert first.has_more
+    assert [job.id for job in (*first.data, *second.data)][:3] == created[::-1]
+
+
+def test_the_same_idempotency_key_makes_one_job(client: CleaveClient) -> None:
+    ids = {client.jobs.create(TRAIN, idempotency_key="once-only").id for _ in range(3)}
+    assert len(ids) == 1
+
+
+def test_wait_sees_a_cancelled_job_to_its_end(client: CleaveClient) -> None:
+    job = client.jobs.create(TRAIN)
+    states: list[str] = []
+
+    def watch(now: Job) -> None:
+        if not states:
+            # The end comes while the stream is open, not before.
+            threading.Timer(0.2, client.jobs.cancel, (job.id,)).start()
+        states.append(now.state)
+
+    done = client.jobs.wait(job.id, on_progress=watch, timeout=30)
+    assert (done.state, states[0], states[-1]) == ("cancelled", "queued", "cancelled")
+
+
+def test_the_stream_survives_cut_connections_and_repeats_nothing(live: LiveService) -> None:
+    with (
+        CuttingProxy(live.url, per_connection=700) as proxy,
+        CleaveClient(proxy.url, live.api_key, timeout=10) as client,
+        CleaveClient(live.url, live.api_key) as direct,
+    ):
+        job = direct.jobs.create(TRAIN)
+        threading.Timer(0.3, direct.jobs.cancel, (job.id,)).start()
+        events = list(client.jobs.stream(job.id))
+        whole = direct.jobs.events(job.id)
+    assert [event.seq for event in events] == list(range(1, len(whole) + 1))
+    assert events[-1].type == "job.done"
+    assert proxy.connections >= 2
+
+
+def test_wait_gives_up_at_its_timeout_and_leaves_the_job_alone(client: CleaveClient) -> None:
+    job = client.jobs.create(TRAIN)
+    with pytest.raises(WaitTimeoutError, match="still queued"):
+        client.jobs.wait(job.id, timeout=0.5)
+    assert client.jobs.get(job.id).state == "queued"
+
+
+def test_cancelling_an_ended_job_is_refused(client: CleaveClient) -> None:
+    job = client.jobs.create(TRAIN)
+    client.jobs.cancel(job.id)
+    with pytest.raises(CleaveApiError) as caught:
+        client.jobs.cancel(job.id)
+    assert (caught.value.status, caught.value.code) == (409, "already_terminal")
+
+
+def test_a_bad_spec_comes_back_with_pointers(client: CleaveClient) -> None:
+    with pytest.raises(CleaveApiError) as caught:
+        client.jobs.create({**TRAIN, "epochs": -1})
+    assert caught.value.status == 422
+    assert [error["pointer"] for error in caught.value.errors] == ["/epochs"]
+    assert caught.value.request_id
+
+
+def test_a_wrong_key_is_unauthorized(live: LiveService) -> None:
+    with CleaveClient(live.url, "cleave_none_none") as client, pytest.raises(CleaveApiError) as caught:
+        client.jobs.list()
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "not a url", "http://"])
+def test_no_service_is_a_connection_error_with_a_hint(url: str) -> None:
+    with pytest.raises(CleaveConnectionError, match="cleave up"), CleaveClient(url, timeout=2) as client:
+        client.jobs.list()
+
+
+def test_catalogue(client: CleaveClient) -> None:
+    assert "digits" in [dataset.name for dataset in client.datasets.list()]
+    assert client.datasets.get("digits").test == 360
+    assert "small_cnn" in [architecture.name for architecture in client.architectures.list()]
+    assert client.models.list().data == []
+    assert client.modules.list(form="gated", class_name="3").data == []
+    assert client.compositions.list().data == []
+    assert client.classes.find("3") == []

@@ -1,0 +1,193 @@
+"""Outbox to broker: order, number and repetition of hints; expired leases; one dispatcher at a time."""
+
+import threading
+import time
+
+import pytest
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import delete, select, update
+
+from service.dispatcher import Dispatcher
+from service.jobs import leases, outbox, service
+from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
+from service.platform.clock import db_now
+from service.platform.database import Database
+from service.platform.settings import Settings
+from tests.fixtures.jobs import claimed, queued, read_job, states_of
+
+
+class Recorder:
+    """A publisher that keeps what it is given; a broker's side of the contract, seen from outside."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, str]] = []
+        self.away = False
+
+    def publish(self, job_id: str, queue: str) -> None:
+        if self.away:
+            raise BrokerError("nobody there")
+        self.published.append((job_id, queue))
+
+
+def add_worker(database: Database, queue: str = "train", number: int = 1, silent_ms: int = 0) -> None:
+    with database.write() as session:
+        worker = Worker(id=f"wrk_{queue}{number}", hostname="h", pid=number, queues=[queue])
+        session.add(worker)
+        session.flush()
+        worker.heartbeat_at = db_now() - silent_ms  # type: ignore[assignment]
+
+
+def make_due(database: Database) -> None:
+    with database.write() as session:
+        session.execute(update(OutboxMessage).values(publish_at=db_now() - 1))
+
+
+@pytest.fixture
+def broker() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def dispatcher(database: Database, broker: Recorder, settings: Settings) -> Dispatcher:
+    return Dispatcher(database, broker, settings)
+
+
+class TestRelay:
+    def test_publishes_to_an_idle_worker_and_again_only_when_unclaimed_for_long(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        add_worker(database)
+        job_id = queued(database, tenant)
+        dispatcher.once()
+        dispatcher.once()
+        assert broker.published == [(job_id, "train")]
+        make_due(database)
+        dispatcher.once()
+        assert broker.published == [(job_id, "train")] * 2
+        claimed(database, job_id)
+        dispatcher.once()
+        assert len(broker.published) == 2
+
+    def test_larger_priority_first_then_the_longest_waiting(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        low, first, second = (queued(database, tenant, priority=p) for p in (10, 50, 50))
+        high = queued(database, tenant, priority=90)
+        for number in range(4):
+            add_worker(database, number=number)
+        dispatcher.once()
+        assert [job_id for job_id, _ in broker.published] == [high, first, second, low]
+
+    def test_sends_no_more_hints_than_there_are_idle_workers(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        jobs = [queued(database, tenant) for _ in range(3)]
+        dispatcher.once()
+        assert broker.published == []
+        add_worker(database)
+        add_worker(database, number=2, silent_ms=60_000)
+        add_worker(database, "short")
+        dispatcher.once()
+        assert broker.published == [(jobs[0], "train")]
+        claimed(database, jobs[0])
+        dispatcher.once()
+        assert len(broker.published) == 1
+        with database.write() as session:
+            leases.expire_all(session)
+        dispatcher.reap()
+        dispatcher.once()
+        assert len(broker.published) == 2
+
+    def test_a_broker_that_is_away_loses_nothing(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        add_worker(database)
+        job_id = queued(database, tenant)
+        broker.away = True
+        with pytest.raises(BrokerError):
+            dispatcher.once()
+        broker.away = False
+        dispatcher.once()
+        assert broker.published == [(job_id, "train")]
+
+
+class TestCare:
+    def test_reaps_expired_leases(self, database: Database, tenant: str, dispatcher: Dispatcher) -> None:
+        job_id = queued(database, tenant)
+        claimed(database, job_id)
+        with database.write() as session:
+            leases.expire_all(session)
+        dispatcher.reap()
+        assert states_of(database, job_id)[-2:] == ["interrupted", "queued"]
+
+    def test_mends_a_queued_job_without_a_hint(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        add_worker(database)
+        job_id = queued(database, tenant)
+        with database.write() as session:
+            session.execute(delete(OutboxMessage))
+        dispatcher.once()
+        assert broker.published == [(job_id, "train")]
+
+    def test_mends_an_interrupted_job(self, database: Database, tenant: str, dispatcher: Dispatcher) -> None:
+        job_id = queued(database, tenant)
+        with database.write() as session:
+            session.execute(update(Job).values(state="interrupted"))
+        dispatcher.reap()
+        assert read_job(database, job_id).state == "queued"
+
+    def test_forgets_old_records_only(self, database: Database, tenant: str) -> None:
+        add_worker(database, number=1)
+        add_worker(database, number=2, silent_ms=2 * outbox.WORKER_FORGOTTEN_MS)
+        record = {"tenant_id": tenant, "route": "/r", "fingerprint": "f", "status": 202, "body": {}}
+        with database.write() as session:
+            session.add(IdempotencyRecord(key="new", **record))
+            session.add(IdempotencyRecord(key="old", **record))
+            session.flush()
+            old = update(IdempotencyRecord).where(IdempotencyRecord.key == "old")
+            session.execute(old.values(created_at=db_now() - 2 * outbox.IDEMPOTENCY_KEPT_MS))
+            outbox.forget(session)
+        with database.read() as session:
+            assert session.scalars(select(IdempotencyRecord.key)).all() == ["new"]
+            assert session.scalars(select(Worker.pid)).all() == [1]
+
+
+def test_one_dispatcher_is_active_and_another_takes_over(
+    database: Database, tenant: str, settings: Settings
+) -> None:
+    add_worker(database)
+    add_worker(database, number=2)
+    brokers = [Recorder(), Recorder()]
+    stops = [threading.Event(), threading.Event()]
+    threads = [
+        threading.Thread(target=Dispatcher(database, broker, settings).run, args=(stop,))
+        for broker, stop in zip(brokers, stops, strict=True)
+    ]
+    try:
+        threads[0].start()
+        first = queued(database, tenant)
+        _wait(lambda: brokers[0].published == [(first, "train")])
+        threads[1].start()
+        second = queued(database, tenant)
+        _wait(lambda: len(brokers[0].published) == 2)
+        assert brokers[1].published == []
+        stops[0].set()
+        threads[0].join()
+        with database.write() as session:
+            service.cancel(session, second)
+        third = queued(database, tenant)
+        _wait(lambda: brokers[1].published == [(third, "train")])
+    finally:
+        for stop, thread in zip(stops, threads, strict=True):
+            stop.set()
+            if thread.is_alive():
+                thread.join()
+
+
+def _wait(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

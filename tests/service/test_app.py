@@ -1,0 +1,311 @@
+"""Errors of every origin, in one shape; health; request ids; the walls between tenants."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from service.migrate import downgrade
+from tests.fixtures.client import Account, Api, open_api
+from tests.fixtures.database import migrated, settings_for
+
+TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
+FIELDS = {"type", "title", "status", "detail", "code", "instance", "request_id", "retryable", "errors"}
+
+
+def problem(answer: Any) -> dict[str, Any]:
+    """The problem document of an answer, checked for its form."""
+    body: dict[str, Any] = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(body) >= FIELDS
+    assert body["status"] == answer.status_code
+    assert body["type"] == f"urn:cleave:problem:{body['code']}"
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert "Traceback" not in answer.text
+    return body
+
+
+class TestFramework:
+    def test_no_such_path(self, account: Account) -> None:
+        assert problem(account.http.get("/v1/nothing"))["code"] == "not_found"
+
+    def test_no_such_method(self, account: Account) -> None:
+        answer = account.http.delete("/v1/models")
+        assert problem(answer)["code"] == "method_not_allowed"
+        assert answer.headers["Allow"] == "GET"
+
+    def test_unknown_query_parameter(self, account: Account) -> None:
+        body = problem(account.http.get("/v1/models?aproach=nemo"))
+        assert (body["status"], body["code"]) == (422, "unknown_parameter")
+        assert body["errors"][0]["pointer"] == "/aproach"
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=many"])
+    def test_limits_of_a_page(self, account: Account, query: str) -> None:
+        body = problem(account.http.get(f"/v1/modules?{query}"))
+        assert body["errors"][0] | {"pointer": "/limit", "in": "query"} == body["errors"][0]
+
+    @pytest.mark.parametrize(
+        "cursor", ["x", "bnVsbA", "WzEsMl0", "W10", "WyJhIiwiYiJd", "W251bGwsIngiXQ", "WzFlMzAwLCJ4Il0"]
+    )
+    def test_a_cursor_that_is_not_ours(self, account: Account, cursor: str) -> None:
+        body = problem(account.http.get(f"/v1/models?after={cursor}"))
+        assert (body["status"], body["code"]) == (400, "invalid_cursor")
+
+    def test_a_crash_tells_the_caller_nothing_of_its_cause(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path, auth=False)
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            with database.engine.begin() as connection:
+                connection.exec_driver_sql("INSERT INTO tenants VALUES ('ten_x', 'x', 'not a time')")
+                connection.exec_driver_sql("DELETE FROM tenants WHERE name = 'default'")
+            api.app.state.store = None
+            answer = http.get("/readyz")
+        body = problem(answer)
+        assert (body["status"], body["code"]) == (500, "internal_error")
+        assert "NoneType" not in answer.text
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b'{"kind": "train"',
+            b"not json",
+            b'{"kind": "train", "learning_rate": NaN}',
+            b'{"kind": "train", "learning_rate": -Infinity}',
+            b'{"kind": "train", "metadata": {"a": "\\u0000"}}',
+            b'{"kind": "train", "metadata": {"a": "\\ud800"}}',
+            b"[" * 100_000,
+            b"[" * 40 + b"]" * 40,
+            b"\xff\xfe",
+            b"1" * 5000,
+        ],
+    )
+    def test_unreadable(self, account: Account, content: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        body = problem(account.http.post("/v1/jobs", content=content, headers=headers))
+        assert (body["status"], body["code"]) == (400, "malformed_request")
+
+    def test_too_large(self, account: Account) -> None:
+        headers = {"Content-Type": "application/json"}
+        content = b" " * (1 << 20) + b"{}"
+        body = problem(account.http.post("/v1/jobs", content=content, headers=headers))
+        assert (body["status"], body["code"]) == (413, "body_too_large")
+
+    def test_too_large_without_a_declared_length(self, account: Account) -> None:
+        headers = {"Content-Type": "application/json"}
+        answer = account.http.post("/v1/jobs", content=(b" " * 65536 for _ in range(20)), headers=headers)
+        assert problem(answer)["code"] == "body_too_large"
+
+    def test_not_json(self, account: Account) -> None:
+        body = problem(account.http.post("/v1/jobs", data={"kind": "train"}))
+        assert (body["status"], body["code"]) == (415, "unsupported_media_type")
+
+    def test_cut_short_creates_nothing(self, api: Api, account: Account) -> None:
+        host, port = api.url.removeprefix("http://").split(":")
+        content = json.dumps(TRAIN).encode()
+        head = (
+            f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content) + 1}\r\n\r\n"
+        )
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode() + content)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(10)
+            while connection.recv(4096):
+                pass
+        assert account.http.get("/v1/jobs").json()["data"] == []
+
+    def test_nul_in_path_and_query(self, account: Account) -> None:
+        assert problem(account.http.get("/v1/models/a%00b"))["code"] == "malformed_request"
+        assert problem(account.http.get("/v1/modules?class=a%00b"))["code"] == "malformed_request"
+
+
+class TestValidation:
+    @pytest.mark.parametrize(
+        ("change", "code", "pointer", "item"),
+        [
+            ({"architecture": "resnet99"}, "unknown_architecture", "/architecture", "unknown_architecture"),
+            ({"dataset": "imagenet"}, "unknown_dataset", "/dataset", "unknown_dataset"),
+            ({"kind": "bake"}, "unknown_kind", "/kind", "unknown_kind"),
+            ({"approach": {"name": "magic"}}, "unknown_approach", "/approach/name", "unknown_approach"),
+            ({"epochs": -1}, "invalid_request", "/epochs", "greater_than_equal"),
+            ({"epochs": "many"}, "invalid_request", "/epochs", "int_parsing"),
+            (
+                {"approach": {"name": "nemo", "alpha": -1}},
+                "invalid_request",
+                "/approach/alpha",
+                "greater_than_equal",
+            ),
+            ({"colour": "red"}, "invalid_request", "/colour", "unknown_field"),
+            ({"architecture": "vgg16"}, "invalid_request", "", "invalid"),
+        ],
+    )
+    def test_codes_and_pointers(
+        self, account: Account, change: dict[str, Any], code: str, pointer: str, item: str
+    ) -> None:
+        body = problem(account.http.post("/v1/jobs", json={**TRAIN, **change}))
+        assert (body["status"], body["code"]) == (422, code)
+        assert [(e["pointer"], e["code"], e["in"]) for e in body["errors"]] == [(pointer, item, "body")]
+
+    def test_a_missing_field_has_a_pointer(self, account: Account) -> None:
+        body = problem(account.http.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}))
+        assert [(e["pointer"], e["code"]) for e in body["errors"]] == [("/architecture", "missing")]
+
+    def test_what_was_sent_is_not_repeated(self, account: Account) -> None:
+        planted = "hunter2secret"
+        for body in (
+            {**TRAIN, "kind": planted},
+            {**TRAIN, "architecture": planted},
+            {**TRAIN, "seed": planted},
+        ):
+            assert planted not in account.http.post("/v1/jobs", json=body).text
+
+
+class TestSubmission:
+    def test_gates_of_a_standard_model(self, account: Account) -> None:
+        model_id = account.registry.train(approach="standard")
+        body = {"kind": "extract", "model_id": model_id, "form": "gated"}
+        assert problem(account.http.post("/v1/jobs", json=body))["code"] == "form_unsupported"
+        assert account.http.post("/v1/jobs", json={**body, "form": "static"}).status_code == 202
+
+    def test_a_class_the_model_does_not_know(self, account: Account) -> None:
+        model_id = account.registry.train()
+        extract = {"kind": "extract", "model_id": model_id, "classes": [["cat"], ["unicorn"]]}
+        evaluate = {"kind": "evaluate", "target_id": model_id, "classes": ["unicorn"]}
+        for body in (extract, evaluate):
+            assert problem(account.http.post("/v1/jobs", json=body))["code"] == "class_not_in_model"
+
+    def test_what_does_not_exist(self, account: Account) -> None:
+        for body in (
+            {"kind": "extract", "model_id": "mdl_0"},
+            {"kind": "compose", "module_ids": ["mod_0"]},
+            {"kind": "evaluate", "target_id": "mod_0"},
+            {"kind": "evaluate", "target_id": "art_0"},
+        ):
+            assert problem(account.http.post("/v1/jobs", json=body))["status"] == 404
+
+    def test_a_composition_that_is_not_built(self, account: Account) -> None:
+        account.registry.extract(account.registry.train(), {"cat": 0.9})
+        made = account.http.post("/v1/compositions", json={"classes": ["cat"]}).json()["composition"]
+        body = problem(account.http.post("/v1/jobs", json={"kind": "evaluate", "target_id": made["id"]}))
+        assert (body["status"], body["code"]) == (409, "composition_not_ready")
+
+
+class TestRequestIds:
+    def test_a_sane_one_is_kept(self, account: Account) -> None:
+        answer = account.http.get("/v1/models", headers={"X-Request-ID": "abc-1.2_3"})
+        assert answer.headers["X-Request-ID"] == "abc-1.2_3"
+
+    @pytest.mark.parametrize("given", ["a b", "x" * 101, "{}", ""])
+    def test_another_is_replaced(self, account: Account, given: str) -> None:
+        answer = account.http.get("/v1/models", headers={"X-Request-ID": given})
+        assert answer.headers["X-Request-ID"].startswith("req_")
+
+
+class TestHealth:
+    def test_ready(self, api: Api) -> None:
+        with api.client() as http:
+            assert http.get("/readyz").json()["checks"] == {
+                "database": "ok",
+                "schema": "ok",
+                "artifact_store": "ok",
+            }
+            assert http.get("/version").json()["api"] == "v1"
+
+    def test_a_foreign_schema_is_not_ready(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path)
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            downgrade(settings, "base")
+            body = problem(http.get("/readyz"))
+        assert (body["status"], body["code"], body["retryable"]) == (503, "unavailable", True)
+        assert "db upgrade" in body["checks"]["schema"]
+
+    def test_a_database_that_does_not_answer(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+        with open_api(settings, None) as api, api.client("cleave_0_0") as http:  # type: ignore[arg-type]
+            ready, models = http.get("/readyz"), http.get("/v1/models")
+            assert http.get("/livez").status_code == 200
+        assert problem(ready)["checks"]["database"].startswith("does not answer")
+        assert problem(models)["code"] == "unavailable"
+        assert models.headers["Retry-After"]
+
+    def test_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
+        blocked = tmp_path / "file"
+        blocked.touch()
+        settings = settings_for(tmp_path, artifact_url=f"file://{blocked}")
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            assert "artifact_store" in problem(http.get("/readyz"))["detail"]
+
+
+class TestTenants:
+    def test_every_operation_is_blind_to_another_tenants_ids(
+        self, account: Account, stranger: Account
+    ) -> None:
+        """Fails when a new route takes an id of a kind that this test does not know."""
+        ids = everything(account)
+        document = account.http.get("/openapi.json").json()
+        checked = 0
+        for path, operations in document["paths"].items():
+            names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            if not names or names == ["name"]:
+                continue
+            assert set(names) <= set(ids), f"{path}: give this test an id for it"
+            url = path.format(**ids)
+            for method in operations:
+                answer = stranger.http.request(method, url, timeout=10)
+                assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
+                checked += 1
+            if "get" in operations and "stream" not in path:
+                assert account.http.get(url).status_code in (200, 204)
+        assert checked >= 15
+
+    def test_lists_are_empty_for_a_stranger(self, account: Account, stranger: Account) -> None:
+        everything(account)
+        for path in ("models", "modules", "compositions", "jobs", "classes?name=cat"):
+            assert account.http.get(f"/v1/{path}").json()["data"], path
+            assert stranger.http.get(f"/v1/{path}").json()["data"] == [], path
+        assert stranger.http.get("/v1/datasets/digits").json()["versions"] == []
+
+    def test_no_kind_of_job_takes_another_tenants_ids(self, account: Account, stranger: Account) -> None:
+        ids = everything(account)
+        bodies = [
+            {"kind": "extract", "model_id": ids["model_id"]},
+            {"kind": "compose", "classes": ["cat"], "model_id": ids["model_id"]},
+            {"kind": "compose", "module_ids": [ids["module_id"]]},
+            *({"kind": "evaluate", "target_id": ids[k]} for k in ("model_id", "module_id", "composition_id")),
+        ]
+        for body in bodies:
+            assert problem(stranger.http.post("/v1/jobs", json=body))["status"] == 404
+        assert stranger.http.get("/v1/jobs").json()["data"] == []
+
+    def test_rows_of_another_tenant_are_hidden_below_the_endpoints_too(
+        self, api: Api, account: Account, stranger: Account
+    ) -> None:
+        from service.models.tables import Model
+
+        ids = everything(account)
+        with api.database.read(stranger.tenant_id) as session:
+            assert session.get(Model, ids["model_id"]) is None
+            assert session.query(Model).count() == 0
+        with api.database.read(account.tenant_id) as session:
+            assert session.get(Model, ids["model_id"]) is not None
+        with api.database.read() as session:
+            known = session.execute(text("SELECT count(*) FROM models")).scalar()
+        assert known
+
+
+def everything(account: Account) -> dict[str, str]:
+    """One of each thing, by the name its id has in paths."""
+    model_id = account.registry.train()
+    (module_id,) = account.registry.extract(model_id, {"cat": 0.9})
+    composition = account.registry.compose({"classes": ["cat"]})
+    return {
+        "model_id": model_id,
+        "module_id": module_id,
+        "composition_id": composition["composition_id"],
+        "artifact_id": composition["artifact_ids"][0],
+        "job_id": account.http.get("/v1/jobs").json()["data"][0]["id"],
+    }

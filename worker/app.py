@@ -1,0 +1,86 @@
+"""The Celery application of a worker, and what its processes do when they start and stop.
+
+The main process only consumes and manages; its one child (prefork) claims jobs and supervises their runners.
+Neither imports torch.
+"""
+
+import logging
+import mmap
+import os
+import select
+import threading
+from typing import Any
+
+from celery import signals
+
+from service.platform.logging import configure_logging
+from service.platform.settings import Settings
+from service.queue import create_celery
+from worker.context import Presence, WorkerContext, open_context
+
+_LOG = logging.getLogger(__name__)
+_ORPHANED = 70
+
+app = create_celery(Settings())
+app.conf.imports = ("worker.tasks",)
+
+# One byte shared with forked children: the main process hears SIGTERM, the child has the runner to stop.
+_DRAINING = mmap.mmap(-1, 1)
+_process: tuple[WorkerContext, Presence] | None = None
+
+
+def context() -> WorkerContext:
+    """This process's context; only the process that runs jobs has one."""
+    if _process is None:
+        raise RuntimeError("this process does not run jobs")
+    return _process[0]
+
+
+def _draining() -> bool:
+    return _DRAINING[0] != 0
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    configure_logging(Settings())
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    _DRAINING[0] = 1
+
+
+@signals.worker_process_init.connect
+def _start_process(**_: Any) -> None:
+    global _process
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    queues = sorted(app.amqp.queues.consume_from)
+    opened = open_context(Settings(), queues, _draining)
+    presence = Presence(opened.database, opened.owner, queues)
+    presence.start()
+    opened.runners.warm_up()
+    _process = (opened, presence)
+
+
+@signals.worker_process_shutdown.connect
+def _end_process(**_: Any) -> None:
+    if _process is not None:
+        opened, presence = _process
+        opened.runners.close()
+        presence.finish()
+        opened.database.dispose()
+
+
+def _end_with_parent(parent_pid: int) -> None:
+    """A main process killed with SIGKILL takes this one along, and with it (by the kernel) the runner.
+
+    Not the kernel's parent-death signal: it is sent when the forking *thread* ends, and Celery replaces
+    children from a thread that ends before a drain is over.
+    """
+    try:
+        parent = os.pidfd_open(parent_pid)
+    except OSError:
+        return  # no such call on this kernel; leases make a stray worker harmless
+    if os.getppid() == parent_pid:
+        select.select([parent], [], [])
+    os._exit(_ORPHANED)

@@ -1,0 +1,92 @@
+"""What one worker process holds: database, store, runners, its row in `workers`, the news of a shutdown."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, update
+from sqlalchemy.exc import DBAPIError
+
+import service.tables  # noqa: F401 - foreign keys are resolved among all tables
+from service.jobs.tables import Worker
+from service.platform.clock import db_now
+from service.platform.database import Database
+from service.platform.ids import new_id
+from service.platform.settings import Settings
+from service.platform.storage import ArtifactStore, open_store
+from worker.warm import RunnerPool
+
+_LOG = logging.getLogger(__name__)
+_PRESENCE_S = 3.0
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """`owner` names this process in leases: random for each start, so that a restart is another worker."""
+
+    settings: Settings
+    database: Database
+    store: ArtifactStore
+    runners: RunnerPool
+    owner: str
+    draining: Callable[[], bool]
+
+
+class Presence(threading.Thread):
+    """Keeps this process's row in `workers` fresh; the dispatcher sends hints to workers that are there."""
+
+    def __init__(self, database: Database, owner: str, queues: list[str]) -> None:
+        super().__init__(name="presence", daemon=True)
+        self._database = database
+        self._owner = owner
+        self._queues = queues
+        self._finished = threading.Event()
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._report_in()
+            except DBAPIError as error:
+                _LOG.warning("database unavailable: %s", error.orig)
+            if self._finished.wait(_PRESENCE_S):
+                break
+        try:
+            with self._database.write() as session:
+                session.execute(delete(Worker).where(Worker.id == self._owner))
+        except DBAPIError as error:
+            _LOG.warning("left without signing off: %s", error.orig)
+
+    def finish(self) -> None:
+        """Sign off and wait for the thread."""
+        self._finished.set()
+        self.join()
+
+    def _report_in(self) -> None:
+        with self._database.write() as session:
+            known = session.scalar(
+                update(Worker)
+                .where(Worker.id == self._owner)
+                .values(heartbeat_at=db_now())
+                .returning(Worker.id)
+                .execution_options(synchronize_session=False)
+            )
+            if known is None:
+                row = Worker(
+                    id=self._owner, hostname=socket.gethostname(), pid=os.getpid(), queues=self._queues
+                )
+                session.add(row)
+
+
+def open_context(settings: Settings, queues: list[str], draining: Callable[[], bool]) -> WorkerContext:
+    """To be called in the process that runs the jobs, after the fork: connections must not cross one."""
+    return WorkerContext(
+        settings=settings,
+        database=Database(settings),
+        store=open_store(settings),
+        runners=RunnerPool(keep_warm="short" in queues, jobs_per_runner=settings.warm_runner_jobs),
+        owner=new_id("wrk"),
+        draining=draining,
+    )

@@ -1,0 +1,170 @@
+"""One attempt at one job: claim, run, record, settle. No transaction is open while anything computes."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from core.results import FileRef, JobResult, RunnerInput
+from core.specs import parse_job_spec
+from service.inputs import job_inputs
+from service.jobs import leases
+from service.jobs.endings import Failed, settle
+from service.jobs.leases import AttemptEnd, Claim
+from service.jobs.recording import record_resume
+from service.jobs.states import JobState
+from service.jobs.transitions import LeaseLost, move
+from service.platform.errors import ServiceError
+from service.platform.storage import StoredBlob
+from service.registration import register_result
+from worker import checkpoints
+from worker.context import WorkerContext
+from worker.heartbeat import Heartbeat
+from worker.recorder import Recorder
+from worker.supervision import Finished, Outcome, Supervision
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S = 0.5
+T = TypeVar("T")
+
+
+def execute(context: WorkerContext, job_id: str) -> None:
+    """Run the job if it is there to be claimed; do nothing for a doubled, late or forged hint."""
+    if context.draining():
+        return
+    with context.database.write() as session:
+        claim = leases.claim(session, job_id, context.owner, context.settings.lease_ttl_s)
+    if claim is None:
+        _LOG.info("nothing to do for %s", job_id)
+        return
+    _LOG.info("attempt %d of %s begins", claim.attempt, job_id)
+    Attempt(context, claim).run()
+
+
+class Attempt:
+    """One claim of one job. Whatever happens, it leaves no runner at work and no files in staging."""
+
+    def __init__(self, context: WorkerContext, claim: Claim) -> None:
+        self._context = context
+        self._claim = claim
+        self._heartbeat = Heartbeat(context.database, claim.lease, context.settings.lease_ttl_s)
+        self._recorder = Recorder(context.database, claim)
+        job_id, token = claim.lease.job_id, claim.lease.token
+        self._staging = context.settings.staging_root / job_id / str(token)
+        self._checkpoints = context.settings.checkpoint_root / job_id
+
+    def run(self) -> None:
+        """Returns when the job has a new state, or is somebody else's."""
+        self._heartbeat.start()
+        try:
+            state = self._settle(self._compute())
+            _LOG.info("attempt %d of %s ends: %s", self._claim.attempt, self._claim.lease.job_id, state)
+            if state is JobState.SUCCEEDED:
+                checkpoints.remove(self._checkpoints)
+        except LeaseLost:
+            _LOG.warning("lease of %s lost; nothing is published", self._claim.lease.job_id)
+        finally:
+            self._heartbeat.finish()
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _compute(self) -> Outcome:
+        try:
+            job = self._input()
+        except (ServiceError, ValueError) as error:  # ValueError: a stored spec this version does not accept
+            return Failed(getattr(error, "code", "invalid_spec"), str(error), "user")
+        runner = self._context.runners.take()
+        supervision = Supervision(self._context, runner, self._heartbeat, self._recorder)
+        outcome: Outcome | None = None
+        try:
+            runner.send(job)
+            outcome = supervision.watch(self._time_left_s())
+        finally:
+            healthy = supervision.undisturbed and isinstance(outcome, (Finished, Failed))
+            self._context.runners.give_back(runner, healthy=healthy)
+        return outcome
+
+    def _input(self) -> RunnerInput:
+        """Raises ServiceError for missing inputs, ValueError for a spec that is no longer valid."""
+        claim, lease = self._claim, self._claim.lease
+        spec = parse_job_spec(claim.spec)
+        with self._context.database.read(claim.tenant_id) as session:
+            files = job_inputs(session, self._context.store, spec)
+        self._staging.mkdir(parents=True, exist_ok=True)
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        point = checkpoints.newest_good(self._context.database, self._checkpoints, lease.job_id)
+        if point is not None:
+            with self._context.database.write() as session:
+                record_resume(session, lease, claim.attempt, point.path)
+        data_root = self._context.settings.data_root
+        return RunnerInput(
+            job_id=lease.job_id,
+            attempt=claim.attempt,
+            spec=claim.spec,
+            staging=str(self._staging),
+            checkpoints=str(self._checkpoints),
+            resume=point and point.path,
+            resume_sha256=point and point.sha256,
+            files={role: str(path) for role, path in files.items()},
+            data_root=None if data_root is None else str(data_root.absolute()),
+        )
+
+    def _time_left_s(self) -> float | None:
+        limit = self._claim.spec.get("max_runtime_s")
+        return None if limit is None else max(0.0, float(limit) - self._claim.spent_s)
+
+    def _settle(self, outcome: Outcome) -> JobState:
+        """Record the outcome. Raises LeaseLost."""
+        if isinstance(outcome, Finished):
+            try:
+                return self._finish(outcome.result)
+            except (ServiceError, SQLAlchemyError, OSError, ValueError) as error:
+                _LOG.exception("the result of %s cannot be recorded", self._claim.lease.job_id)
+                outcome = Failed("result_not_recorded", type(error).__name__, "internal")
+        ending, settings = outcome, self._context.settings
+
+        def write() -> JobState:
+            with self._context.database.write() as session:
+                return settle(session, self._claim.lease, ending, settings)
+
+        return self._patiently(write)
+
+    def _finish(self, result: JobResult) -> JobState:
+        """Files first, then one transaction that makes everything visible, if the lease still holds."""
+        blobs = {ref.path: self._ingest(ref) for ref in _files_of(result)}
+        return self._patiently(lambda: self._publish(result, blobs))
+
+    def _publish(self, result: JobResult, blobs: Mapping[str, StoredBlob]) -> JobState:
+        with self._context.database.write() as session:
+            job = leases.hold(session, self._claim.lease)
+            public = register_result(session, job, result, blobs)
+            leases.end_attempt(session, job, AttemptEnd("succeeded"))
+            move(session, job.id, JobState.SUCCEEDED, lease=self._claim.lease, result=public)
+        return JobState.SUCCEEDED
+
+    def _ingest(self, ref: FileRef) -> StoredBlob:
+        path = (self._staging / ref.path).resolve()
+        if not path.is_relative_to(self._staging.resolve()):
+            raise ValueError(f"{ref.path} is outside the staging folder")
+        return self._context.store.ingest(path)
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Repeat while the database is away, for as long as the lease holds. Raises LeaseLost."""
+        while True:
+            try:
+                return write()
+            except (OperationalError, InterfaceError) as error:
+                if self._heartbeat.lost:
+                    raise LeaseLost from error
+                _LOG.warning("database unavailable, trying again: %s", error.orig)
+                time.sleep(_RETRY_S)
+
+
+def _files_of(result: JobResult) -> list[FileRef]:
+    if result.kind == "train":
+        return list(result.files)
+    if result.kind == "extract":
+        return [ref for module in result.modules for ref in module.files]
+    return list(result.module.files) if result.kind == "compose" else []

@@ -1,0 +1,112 @@
+"""A runner process: started, fed, read, stopped. It has a session of its own and dies with its parent."""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from core.results import REPORT_ADAPTER, AnyReport, RunnerInput
+from service.platform.parent_death import bound_command
+
+_READ_BYTES = 1 << 16
+_EXIT_WITHIN_S = 5.0
+
+
+class RunnerProcess:
+    """One runner. Start it from the main thread: it is killed when the thread that started it ends."""
+
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        command = [sys.executable, "-m", "worker.runner", "--report-fd", str(writing)]
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            bound_command(command), stdin=subprocess.PIPE, pass_fds=[writing], start_new_session=True
+        )
+        os.close(writing)
+        self._pipe = reading
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(reading, selectors.EVENT_READ)
+        self._buffer = b""
+        self._ended = False
+        self.jobs = 0
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended and self._process.poll() is None
+
+    def send(self, job: RunnerInput) -> None:
+        """Give it a job. A runner that is already dead shows that by its reports ending."""
+        self.jobs += 1
+        stdin = self._process.stdin
+        assert stdin is not None  # noqa: S101 - Popen was given a pipe
+        with suppress(BrokenPipeError):
+            stdin.write(job.model_dump_json().encode() + b"\n")
+            stdin.flush()
+
+    def read(self, timeout_s: float) -> list[AnyReport]:
+        """Reports that arrive within the time, as soon as there are any; `ended` tells when none will."""
+        if not self._ended and self._selector.select(timeout_s):
+            self._fill()
+        *lines, self._buffer = self._buffer.split(b"\n")
+        reports = []
+        for line in lines:
+            try:
+                reports.append(REPORT_ADAPTER.validate_json(line))
+            except ValidationError:
+                self.kill()  # not our runner's voice any more
+                break
+        return reports
+
+    @property
+    def ended(self) -> bool:
+        """The runner has closed its report pipe, and every report in it was read."""
+        return self._ended
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM: it writes a checkpoint at the next step and says that it stopped."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> int:
+        """Let an idle runner end by itself, or kill it. Returns its exit code."""
+        self._close_stdin()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_EXIT_WITHIN_S)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL to the runner and whatever it started. Returns the exit code, also of an earlier end."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        code = self._process.wait()
+        self._close_stdin()
+        if self._pipe >= 0:
+            self._selector.close()
+            os.close(self._pipe)
+            self._pipe = -1
+        self._ended = True
+        return code
+
+    def _fill(self) -> None:
+        while True:
+            try:
+                data = os.read(self._pipe, _READ_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                self._ended = True
+                return
+            self._buffer += data
+
+    def _close_stdin(self) -> None:
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()

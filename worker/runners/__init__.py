@@ -1,0 +1,16 @@
+"""What a runner process does for each kind of job. Imported by `worker.runner` only: these import torch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from core.results import AnyReport, RunnerInput
+from worker.runners import compose, evaluate, extract, train
+
+ShouldStop = Callable[[], bool]
+# Each takes (input, its own spec class, should_stop) and yields reports, the last one a ResultReport.
+RUNNERS: dict[str, Callable[[RunnerInput, Any, ShouldStop], Iterator[AnyReport]]] = {
+    "train": train.run,
+    "extract": extract.run,
+    "compose": compose.run,
+    "evaluate": evaluate.run,
+}

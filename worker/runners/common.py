@@ -1,0 +1,201 @@
+"""What the runners share: inputs from files, modules to files, figures of a network."""
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+
+from core.artifacts import (
+    PROGRAM,
+    RECIPE,
+    STATISTICS,
+    WEIGHTS,
+    ModulePart,
+    Recipe,
+    StoredNetwork,
+    load_network,
+    load_tensors,
+    save_network,
+)
+from core.composition.union import ModuleOptions, build_module
+from core.datasets import ImageData, load_dataset
+from core.errors import ArtifactError, ClassNotInModelError, Interrupted
+from core.evaluation import (
+    best_threshold,
+    classification_metrics,
+    multiply_accumulates,
+    one_vs_rest,
+    parameter_count,
+    predict,
+)
+from core.export import export_program
+from core.masks import ModuleMask
+from core.results import FileRef, MetricValue, ModuleResult, RunnerInput
+from core.specs import ArtifactFormat, Split
+from core.statistics import ClassStatistics
+from core.surgery.masking import remove_generators
+
+SPLITS: tuple[Split, ...] = ("validation", "test")
+CPU = torch.device("cpu")
+_MEDIA = {"safetensors": "application/octet-stream", "json": "application/json", "pt2": "application/zip"}
+
+
+def code_versions() -> dict[str, str]:
+    """What computed the result, for lineage."""
+    try:
+        cleave = version("cleave")
+    except PackageNotFoundError:
+        cleave = "unpackaged"
+    return {
+        "cleave": cleave,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def check_stop(should_stop: Callable[[], bool]) -> None:
+    """Raises Interrupted when the supervisor has asked this job to stop."""
+    if should_stop():
+        raise Interrupted
+
+
+def input_network(job: RunnerInput) -> StoredNetwork:
+    return load_network(Path(job.files["recipe"]), Path(job.files["weights"]))
+
+
+def input_statistics(job: RunnerInput) -> ClassStatistics:
+    return ClassStatistics.from_tensors(load_tensors(Path(job.files["statistics"])))
+
+
+def input_data(job: RunnerInput, recipe: Recipe) -> ImageData:
+    """The dataset the network was trained on; refuses one that has changed since."""
+    data = load_dataset(recipe.dataset, None if job.data_root is None else Path(job.data_root))
+    if data.digest != recipe.dataset_digest:
+        raise ArtifactError(
+            f"dataset {recipe.dataset} is not the one this model was trained on: its digest has changed"
+        )
+    return data
+
+
+def class_indices(known: Sequence[str], wanted: Iterable[str]) -> list[int]:
+    """Positions of class names. Raises ClassNotInModelError naming the first unknown one."""
+    lookup = {name: index for index, name in enumerate(known)}
+    indices = []
+    for name in wanted:
+        if name not in lookup:
+            raise ClassNotInModelError(f"the model does not know class {name!r}; it knows {', '.join(known)}")
+        indices.append(lookup[name])
+    return indices
+
+
+def file_ref(role: str, folder: Path, name: str, staging: Path, stem: str) -> FileRef:
+    """A reference to `folder/name`, offered for download as `<stem>.<suffix>`."""
+    suffix = "recipe.json" if name == RECIPE else name.split(".", 1)[1]
+    suffix = f"statistics.{suffix}" if name == STATISTICS else suffix
+    return FileRef.model_validate(
+        {
+            "role": role,
+            "path": str((folder / name).relative_to(staging)),
+            "filename": f"{stem}.{suffix}",
+            "media_type": _MEDIA[name.rsplit(".", 1)[1]],
+        }
+    )
+
+
+def module_metrics(
+    network: nn.Module, data: ImageData, classes: Sequence[int], names: Sequence[str]
+) -> list[MetricValue]:
+    """Accuracy among the module's classes; for one class, how well its logit tells it from all others."""
+    if len(classes) == 1:
+        return _detector_metrics(network, data, classes[0], names[0])
+    metrics: list[MetricValue] = []
+    for name in SPLITS:
+        part = data.split(name).restricted(classes)
+        logits = predict(network, part, data.info, CPU)
+        metrics += classification_metrics(logits, part.labels, classes, names, name)
+    return metrics
+
+
+def _detector_metrics(network: nn.Module, data: ImageData, index: int, name: str) -> list[MetricValue]:
+    scores = {split: predict(network, data.split(split), data.info, CPU)[:, 0] for split in SPLITS}
+    threshold = best_threshold(scores["validation"], data.validation.labels == index)
+    metrics = [MetricValue(name="decision_threshold", value=threshold, split="validation", class_name=name)]
+    for split in SPLITS:
+        found = one_vs_rest(scores[split], data.split(split).labels == index, threshold)
+        metrics += found.metrics(name, split)
+    return metrics
+
+
+class ModuleWriter:
+    """Cuts modules out of one model, measures them and writes their files."""
+
+    def __init__(self, job: RunnerInput, parent: StoredNetwork, data: ImageData | None) -> None:
+        self.staging = Path(job.staging)
+        self.parent = parent
+        self.data = data
+        standard = remove_generators(parent.network)
+        self.standard_parameters = parameter_count(standard)
+        self.standard_flops = multiply_accumulates(standard, parent.recipe.input_shape)
+
+    def write(
+        self,
+        mask: ModuleMask,
+        part: ModulePart,
+        options: ModuleOptions,
+        formats: Sequence[ArtifactFormat],
+        lineage: dict[str, str],
+    ) -> ModuleResult:
+        """Build the module of `mask` (derived as `part` says) and write it to the staging folder."""
+        recipe = self.parent.recipe
+        names = [recipe.model_classes[index] for index in part.class_indices]
+        extraction = build_module(self.parent.network, mask, part.class_indices, recipe.input_shape, options)
+        network = extraction.network.eval()
+        notes = [*part.notes, *extraction.notes]
+        recipe = recipe.model_copy(
+            update={
+                "classes": names,
+                "lineage": recipe.lineage | lineage,
+                "module": part.model_copy(update={"notes": notes}),
+            }
+        )
+        parameters, flops = parameter_count(network), multiply_accumulates(network, recipe.input_shape)
+        return ModuleResult(
+            classes=names,
+            form=part.form,
+            fold_amplitudes=part.fold_amplitudes,
+            threshold=part.threshold,
+            mask_digest=mask.digest(),
+            retention_rate=mask.retention_rate(),
+            parameters=parameters,
+            parameter_rate=parameters / self.standard_parameters,
+            flops=flops,
+            flops_rate=flops / self.standard_flops,
+            notes=notes,
+            metrics=module_metrics(network, self.data, part.class_indices, names) if self.data else [],
+            files=self._write_files(network, recipe, formats),
+        )
+
+    def _write_files(self, network: nn.Module, recipe: Recipe, formats: Sequence[str]) -> list[FileRef]:
+        number = sum(1 for entry in self.staging.iterdir() if entry.is_dir())
+        folder = self.staging / f"module-{number:04d}"
+        stem = f"{recipe.architecture}-{safe_stem(recipe.classes)}"
+        recipe = save_network(network, recipe, folder)  # type: ignore[arg-type]  # an fx.GraphModule by construction
+        files = [
+            file_ref("weights", folder, WEIGHTS, self.staging, stem),
+            file_ref("recipe", folder, RECIPE, self.staging, stem),
+        ]
+        if "pt2" in formats:
+            export_program(network, recipe, folder / PROGRAM)
+            files.append(file_ref("program", folder, PROGRAM, self.staging, stem))
+        return files
+
+
+def safe_stem(names: Sequence[str]) -> str:
+    """Class names as part of a file name: ASCII letters, digits and dashes, at most 80 characters."""
+    text = "-".join("".join(c if c.isascii() and c.isalnum() else "_" for c in name) for name in names)
+    return text if len(text) <= 80 else f"{len(names)}-classes"

@@ -1,0 +1,48 @@
+"""Composition: the union of existing modules, cut out of their common model as one classifier."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.artifacts import ModulePart, read_recipe
+from core.composition.union import ModuleOptions, union
+from core.errors import ArtifactError
+from core.masks import ModuleMask
+from core.results import AnyReport, ComposeResult, Progress, ResultReport, RunnerInput
+from core.specs import ComposeSpec
+from worker.runners.common import (
+    ModuleWriter,
+    check_stop,
+    class_indices,
+    input_data,
+    input_network,
+    input_statistics,
+)
+
+
+def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
+    """Join the members' masks and build the network whose outputs are `spec.classes`, in that order."""
+    if spec.composition_id is None or not spec.classes or not spec.module_ids:
+        raise ArtifactError("a composition must be resolved to its modules and classes before it is built")
+    yield Progress(phase="compose", step=0, total=2)
+    parent = input_network(job)
+    members = [_member_mask(job, module_id) for module_id in spec.module_ids]
+    mask = union(members)
+    indices = class_indices(parent.recipe.model_classes, spec.classes)
+    folds = spec.form == "static" and spec.fold_amplitudes
+    options = ModuleOptions(spec.form, input_statistics(job).mean_amplitudes(indices) if folds else None)
+    part = ModulePart(
+        form=spec.form, fold_amplitudes=folds, threshold=None, class_indices=indices, mask=mask.to_json()
+    )
+    check_stop(should_stop)
+    data = input_data(job, parent.recipe) if spec.evaluate else None
+    lineage = {"composition_id": spec.composition_id, "modules": ",".join(spec.module_ids)}
+    module = ModuleWriter(job, parent, data).write(mask, part, options, spec.formats, lineage)
+    yield Progress(phase="compose", step=2, total=2)
+    yield ResultReport(result=ComposeResult(composition_id=spec.composition_id, module=module))
+
+
+def _member_mask(job: RunnerInput, module_id: str) -> ModuleMask:
+    mask = read_recipe(Path(job.files[f"module:{module_id}"])).mask
+    if mask is None:
+        raise ArtifactError(f"{module_id} has no mask in its recipe")
+    return mask

@@ -1,0 +1,88 @@
+"""Watching one runner at one job, from its first report to its last."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from core.results import AnyReport, FailureReport, JobResult, ResultReport, StoppedReport
+from service.jobs.endings import Crashed, Failed, Stopped
+from service.jobs.transitions import LeaseLost
+from worker.context import WorkerContext
+from worker.heartbeat import Heartbeat
+from worker.process import RunnerProcess
+from worker.recorder import Recorder
+
+_READ_S = 0.2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The runner has a result; it counts once it is recorded."""
+
+    result: JobResult
+
+
+Outcome = Finished | Failed | Stopped | Crashed
+
+
+class Supervision:
+    """Relays reports, passes on the wish to stop, and sees to it that a stop happens."""
+
+    def __init__(
+        self, context: WorkerContext, runner: RunnerProcess, heartbeat: Heartbeat, recorder: Recorder
+    ) -> None:
+        self._context = context
+        self._runner = runner
+        self._heartbeat = heartbeat
+        self._recorder = recorder
+        self._asked: Literal["cancel", "drain", "timeout"] | None = None
+        self._kill_at = float("inf")
+
+    @property
+    def undisturbed(self) -> bool:
+        """The runner was never asked to stop."""
+        return self._asked is None
+
+    def watch(self, time_left_s: float | None) -> Outcome:
+        """Until the job is over, one way or another. Raises LeaseLost."""
+        deadline = float("inf") if time_left_s is None else time.monotonic() + time_left_s
+        while True:
+            for report in self._runner.read(_READ_S):
+                outcome = self._outcome(report)
+                if outcome is not None:
+                    self._recorder.write()
+                    return outcome
+                self._recorder.add(report)
+            self._recorder.write_if_due()
+            if self._heartbeat.lost:
+                raise LeaseLost
+            self._ask_to_stop_if_due(deadline)
+            if self._runner.ended or time.monotonic() >= self._kill_at:
+                return self._without_word(self._runner.kill())
+
+    def _outcome(self, report: AnyReport) -> Outcome | None:
+        if isinstance(report, ResultReport):
+            return Finished(report.result)
+        if isinstance(report, FailureReport):
+            return Failed(report.code, report.message, report.cause)
+        if isinstance(report, StoppedReport):
+            # Nobody of ours asked: whoever signalled the runner wants the machine, not the end of the job.
+            return Stopped(self._asked or "drain")
+        return None
+
+    def _ask_to_stop_if_due(self, deadline: float) -> None:
+        if self._asked is not None:
+            return
+        if self._heartbeat.cancel_requested:
+            self._asked = "cancel"
+        elif time.monotonic() >= deadline:
+            self._asked = "timeout"
+        elif self._context.draining():
+            self._asked = "drain"
+        if self._asked is not None:
+            self._runner.ask_to_stop()
+            self._kill_at = time.monotonic() + self._context.settings.cancel_grace_s
+
+    def _without_word(self, exit_code: int) -> Outcome:
+        self._recorder.write()
+        return Crashed(exit_code) if self._asked is None else Stopped(self._asked)

@@ -1,0 +1,40 @@
+"""Runners at hand: training gets a fresh process each time, short work one that has torch loaded already."""
+
+from worker.process import RunnerProcess
+
+
+class RunnerPool:
+    """The runners of one worker process. With `keep_warm`, one idle runner waits for the next short job."""
+
+    def __init__(self, *, keep_warm: bool, jobs_per_runner: int) -> None:
+        self._keep_warm = keep_warm
+        self._jobs_per_runner = jobs_per_runner
+        self._idle: RunnerProcess | None = None
+
+    def warm_up(self) -> None:
+        """Start the waiting runner; returns at once, the imports happen in the new process."""
+        if self._keep_warm and self._idle is None:
+            self._idle = RunnerProcess()
+
+    def take(self) -> RunnerProcess:
+        """A runner for one job; give it back afterwards."""
+        runner, self._idle = self._idle, None
+        if runner is not None and runner.alive:
+            return runner
+        if runner is not None:
+            runner.kill()
+        return RunnerProcess()
+
+    def give_back(self, runner: RunnerProcess, *, healthy: bool) -> int | None:
+        """Keep it, or end it and return its exit code. `healthy`: it ended its job by itself."""
+        if healthy and self._keep_warm and runner.jobs < self._jobs_per_runner and runner.alive:
+            self._idle = runner
+            return None
+        code = runner.close() if healthy else runner.kill()
+        self.warm_up()
+        return code
+
+    def close(self) -> None:
+        if self._idle is not None:
+            self._idle.kill()
+            self._idle = None
