@@ -60,11 +60,11 @@ fmt: install  ## Format and fix what can be fixed.
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: install  ## The short benchmarks; results go to benchmarks/results.
-	@$(BIN)/python -m benchmarks
+bench: install  ## What cutting costs and saves; the figures go to benchmarks/results.
+	@$(BIN)/python -m benchmarks.cut
 
 openapi: install  ## Rewrite docs/openapi.json after an intended change of the API.
-	$(BIN)/python -m service.openapi
+	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json
 
 # One resolution, three files: everything; what the API image needs; what the worker image needs.
 UV_COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -97,7 +97,7 @@ def _prepare(settings: Settings) -> str | None:
     try:
         with database.write() as session:
             if database.engine.dialect.name == "sqlite":
-                # The instance lock is ours and children die with their parent: no worker of this file is alive.
+                # The instance lock is ours and children die with their parent: no earlier worker is alive.
                 leases.expire_all(session)
             return ensure_default_key(session, settings)
     finally:

@@ -69,6 +69,8 @@ def main() -> None:
                 if isinstance(report, TERMINAL):
                     inbox.job_done()  # before the last word, after which the supervisor may close our input
                 pipe.write(report.model_dump_json() + "\n")
+    sys.stderr.flush()
+    os._exit(0)  # taking torch apart in order costs seconds and serves nobody
 
 
 if __name__ == "__main__":

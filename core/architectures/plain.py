@@ -36,7 +36,10 @@ def _normalised(in_channels: int, out_channels: int) -> OrderedDict[str, nn.Modu
 
 @register
 def simcnn(num_classes: int, input_shape: InputShape) -> nn.Module:
-    """SimCNN of CNNSplitter and MwT: PyTorch's default initialisation, dropout before each hidden layer."""
+    """SimCNN of CNNSplitter and MwT: no normalisation, dropout before each hidden layer.
+
+    The sources state no initialisation; with PyTorch's default one a chain this deep hardly begins to learn.
+    """
     layers = OrderedDict[str, nn.Module](
         features=_features(input_shape[0], _plain),
         flatten=nn.Flatten(),
@@ -48,7 +51,9 @@ def simcnn(num_classes: int, input_shape: InputShape) -> nn.Module:
         relu2=nn.ReLU(),
         head=nn.Linear(_HIDDEN, num_classes),
     )
-    return nn.Sequential(layers)
+    model = nn.Sequential(layers)
+    initialise(model)
+    return model
 
 
 @register

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from core.architectures.layers import conv3x3
+from core.architectures.layers import conv3x3, initialise
 from core.architectures.registry import InputShape, register
 
 _WIDTHS = (64, 128, 128, 128, 256, 512, 512, 512, 512, 512, 512, 512)
@@ -12,7 +12,7 @@ _SKIPS = {1: 3, 5: 7, 9: 11}
 
 
 class ResCNN(nn.Module):
-    """PyTorch's default initialisation; no normalisation in the standard form."""
+    """No normalisation in the standard form; initialised like SimCNN, since the sources do not say."""
 
     def __init__(self, num_classes: int, input_shape: InputShape) -> None:
         super().__init__()
@@ -23,6 +23,7 @@ class ResCNN(nn.Module):
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(_WIDTHS[-1], num_classes)
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of normalised images (N, C, 32, 32)."""

@@ -49,7 +49,10 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
 def trace_copy(model: nn.Module) -> fx.GraphModule:
     """Like `trace`, sharing nothing with the model."""
-    return trace(copy.deepcopy(model))
+    traced, copies = trace(model), dict[int, Any]()  # copies: layers with two names stay one layer
+    for content in ("_modules", "_parameters", "_buffers"):
+        setattr(traced, content, copy.deepcopy(getattr(traced, content), copies))
+    return traced
 
 
 def finish(network: fx.GraphModule) -> fx.GraphModule:

@@ -16,12 +16,12 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
     200: binary_response("The whole content."),
     206: binary_response("The range that was asked for."),
     304: {"description": "The caller has this content already (If-None-Match)."},
-    **problems(404, 412, 416),
+    **problems(412, 416),
 }
 
 
 @router.head("/{artifact_id}", include_in_schema=False)
-@router.get("/{artifact_id}", operation_id="artifacts_get", responses=problems(404))
+@router.get("/{artifact_id}", operation_id="artifacts_get")
 def get_artifact(artifact_id: str, session: Reader) -> ArtifactDetail:
     """What a file is, how large, and what it belongs to."""
     return service.describe(session, artifact_id)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SHA256_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+from service.platform.openapi import DIGEST_EXAMPLE
 
 
 class ArtifactView(BaseModel):
@@ -36,7 +36,7 @@ class ArtifactDetail(BaseModel):
                     "id": "art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f",
                     "filename": "module_3.pt2",
                     "size": 48213,
-                    "sha256": SHA256_EXAMPLE,
+                    "sha256": DIGEST_EXAMPLE,
                     "media_type": "application/octet-stream",
                     "url": "/v1/artifacts/art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f/content",
                     "job_id": "job_019b3c5e6f117c5a9d3e4b2a1c0f8e7d",

@@ -48,7 +48,7 @@ def list_compositions(
     return service.list_compositions(session, page, model_id)
 
 
-@router.get("/{composition_id}", operation_id="compositions_get", responses=problems(404))
+@router.get("/{composition_id}", operation_id="compositions_get")
 def get_composition(composition_id: str, session: Reader) -> CompositionView:
     """One composition: members, classes, sizes, figures and files."""
     return service.describe(session, composition_id)

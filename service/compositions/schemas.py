@@ -6,9 +6,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.specs import ComposeSpec, ModuleForm
-from service.artifacts.schemas import SHA256_EXAMPLE, ArtifactView
+from service.artifacts.schemas import ArtifactView
+from service.jobs.examples import JOB as JOB_EXAMPLE
 from service.jobs.schemas import JobRead
 from service.models.schemas import MetricView
+from service.platform.openapi import DIGEST_EXAMPLE
 
 COMPOSITION_EXAMPLE: dict[str, Any] = {
     "id": "cmp_019b3c5e7b1c7e30b1c2d3e4f5061728",
@@ -34,7 +36,7 @@ COMPOSITION_EXAMPLE: dict[str, Any] = {
             "role": "program",
             "filename": "composition_3_5.pt2",
             "size": 71204,
-            "sha256": SHA256_EXAMPLE,
+            "sha256": DIGEST_EXAMPLE,
             "media_type": "application/octet-stream",
             "url": "/v1/artifacts/art_019b3c5e7b2f7a52b3c4d5e6f7081920/content",
         }
@@ -77,6 +79,12 @@ class ComposeRequest(ComposeSpec):
 
 class CompositionAnswer(BaseModel):
     """The composition, and the job that builds or built it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"composition": COMPOSITION_EXAMPLE, "job": {**JOB_EXAMPLE, "kind": "compose"}}]
+        }
+    )
 
     composition: CompositionView
     job: JobRead

@@ -5,7 +5,6 @@ from fastapi import APIRouter
 from service.datasets import service
 from service.datasets.schemas import DatasetDetail, DatasetView
 from service.platform.dependencies import CallerDep, Reader, SettingsDep
-from service.platform.openapi import problems
 from service.platform.pagination import ListOf
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -17,7 +16,7 @@ def list_datasets(caller: CallerDep, settings: SettingsDep) -> ListOf[DatasetVie
     return ListOf[DatasetView].of(service.list_datasets(settings))
 
 
-@router.get("/{name}", operation_id="datasets_get", responses=problems(404))
+@router.get("/{name}", operation_id="datasets_get")
 def get_dataset(name: str, session: Reader, settings: SettingsDep) -> DatasetDetail:
     """One dataset, and the versions of it that your jobs have used."""
     return service.describe(session, settings, name)

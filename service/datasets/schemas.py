@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import DATASETS, DatasetInfo
-from service.artifacts.schemas import SHA256_EXAMPLE
+from service.platform.openapi import DIGEST_EXAMPLE
 
 _EXAMPLE = {**DATASETS["digits"].model_dump(mode="json"), "available": True}
 
@@ -37,7 +37,7 @@ class DatasetDetail(DatasetView):
                     "versions": [
                         {
                             "id": "ds_019b3c5e79c97e2f8c7d6e5f4a3b2c1d",
-                            "digest": SHA256_EXAMPLE,
+                            "digest": DIGEST_EXAMPLE,
                             "created_at": "2026-01-15T10:03:41.000Z",
                         }
                     ],

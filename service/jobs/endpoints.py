@@ -25,6 +25,7 @@ from service.jobs.tables import Job
 from service.jobs.waiting import preferred_wait, until
 from service.platform.database import Database
 from service.platform.dependencies import CallerDep, DatabaseDep, Reader, Writer
+from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -102,7 +103,7 @@ async def get(
     "/{job_id}/cancel",
     operation_id="jobs_cancel",
     status_code=202,
-    responses={200: {**_BODY, "description": "It was already being cancelled."}},
+    responses={200: {**_BODY, "description": "It was already being cancelled."}, **problems(409)},
 )
 def cancel(job_id: JobId, session: Writer, response: Response) -> JobRead:
     """Stop a job: at once while it waits, after a last checkpoint while it runs. 409 when it is over."""
@@ -111,7 +112,13 @@ def cancel(job_id: JobId, session: Writer, response: Response) -> JobRead:
     return JobRead.of(job)
 
 
-@router.post("/{job_id}/retry", operation_id="jobs_retry", status_code=202, response_model=JobRead)
+@router.post(
+    "/{job_id}/retry",
+    operation_id="jobs_retry",
+    status_code=202,
+    response_model=JobRead,
+    responses=problems(409),
+)
 async def retry(
     job_id: JobId, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
 ) -> Response:

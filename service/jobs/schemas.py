@@ -7,6 +7,7 @@ from fastapi import Body, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from service.jobs import examples
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobAttempt, JobEvent
 
@@ -73,6 +74,8 @@ class JobErrorRead(_Row):
 class AttemptRead(_Row):
     """One try at the job by one worker."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ATTEMPT]})
+
     attempt: int
     worker_id: str
     resumed_from: str | None = Field(description="The checkpoint it started from.")
@@ -88,6 +91,8 @@ class AttemptRead(_Row):
 
 class JobRead(_Row):
     """A piece of long work."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
 
     id: str
     kind: str
@@ -120,6 +125,10 @@ class JobRead(_Row):
 class JobDetail(JobRead):
     """A job with its attempts."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [examples.JOB_DETAIL]}
+    )
+
     attempts: list[AttemptRead]
 
     @classmethod
@@ -129,6 +138,8 @@ class JobDetail(JobRead):
 
 class EventRead(_Row):
     """One thing that happened; `seq` counts from 1 without gaps within the job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EVENT]})
 
     seq: int
     type: EventType
@@ -152,6 +163,8 @@ class EventRead(_Row):
 class CurvePoint(_Row):
     """One figure measured while the job ran."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CURVE_POINT]})
+
     name: str
     value: float
     split: str | None
@@ -160,6 +173,8 @@ class CurvePoint(_Row):
 
 
 class CheckpointRead(_Row):
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CHECKPOINT]})
+
     path: str
     sha256: str
     attempt: int

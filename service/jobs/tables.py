@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.jobs.states import JobState
@@ -12,7 +12,7 @@ from service.platform.database import JSON_TYPE, Base, TenantOwned
 
 
 class Job(TenantOwned, Base):
-    """One piece of long work; `version` grows with every change, `lease_token` (the fence) with each claim."""
+    """One piece of long work; `version` grows with every change, `lease_token` (the fence) with a claim."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -49,8 +49,6 @@ class JobAttempt(Base):
     """One claim of a job by one worker, and how it ended."""
 
     __tablename__ = "job_attempts"
-    __table_args__ = (UniqueConstraint("job_id", "attempt"),)
-
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
     lease_token: Mapped[int] = mapped_column(Integer)

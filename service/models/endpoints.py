@@ -8,7 +8,6 @@ from core.catalog import ARCHITECTURES
 from service.models import service
 from service.models.schemas import ArchitectureView, ModelClassView, ModelView
 from service.platform.dependencies import CallerDep, Reader
-from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -35,13 +34,13 @@ def list_models(
     return service.list_models(session, page, {"architecture": architecture, "approach": approach})
 
 
-@router.get("/models/{model_id}", operation_id="models_get", responses=problems(404))
+@router.get("/models/{model_id}", operation_id="models_get")
 def get_model(model_id: str, session: Reader) -> ModelView:
     """One model: classes, figures, files, and the job and dataset it came from."""
     return service.describe(session, model_id)
 
 
-@router.get("/models/{model_id}/classes", operation_id="models_classes", responses=problems(404))
+@router.get("/models/{model_id}/classes", operation_id="models_classes")
 def list_classes(model_id: str, session: Reader) -> ListOf[ModelClassView]:
     """The classes of a model in the order of its outputs."""
     return service.describe_classes(session, model_id)

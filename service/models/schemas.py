@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import ArchitectureInfo
-from service.artifacts.schemas import SHA256_EXAMPLE, ArtifactView
+from service.artifacts.schemas import ArtifactView
+from service.platform.openapi import DIGEST_EXAMPLE
 
 MODEL_EXAMPLE: dict[str, Any] = {
     "id": "mdl_019b3c5e79d07a0d9a6b3f2e1d0c4b5a",
@@ -16,7 +17,7 @@ MODEL_EXAMPLE: dict[str, Any] = {
     "recipe": "published",
     "dataset": "digits",
     "dataset_id": "ds_019b3c5e79c97e2f8c7d6e5f4a3b2c1d",
-    "dataset_digest": SHA256_EXAMPLE,
+    "dataset_digest": DIGEST_EXAMPLE,
     "classes": ["0", "1", "2"],
     "input_shape": [1, 8, 8],
     "units": {"features.1": 32},
@@ -31,7 +32,7 @@ MODEL_EXAMPLE: dict[str, Any] = {
             "role": "weights",
             "filename": "model.safetensors",
             "size": 253120,
-            "sha256": SHA256_EXAMPLE,
+            "sha256": DIGEST_EXAMPLE,
             "media_type": "application/octet-stream",
             "url": "/v1/artifacts/art_019b3c5e79e17b6a8d9c0e1f2a3b4c5d/content",
         }

@@ -8,7 +8,6 @@ from core.specs import ModuleForm
 from service.modules import service
 from service.modules.schemas import ClassMatch, ModuleView
 from service.platform.dependencies import Reader
-from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["modules"])
@@ -31,13 +30,13 @@ def list_modules(
     return service.list_modules(session, page, model_id=model_id, form=form, class_name=class_name)
 
 
-@router.get("/modules/{module_id}", operation_id="modules_get", responses=problems(404))
+@router.get("/modules/{module_id}", operation_id="modules_get")
 def get_module(module_id: str, session: Reader) -> ModuleView:
     """One module: classes, form, sizes, figures and files."""
     return service.describe(session, module_id)
 
 
-@router.get("/models/{model_id}/modules", operation_id="models_modules", responses=problems(404))
+@router.get("/models/{model_id}/modules", operation_id="models_modules")
 def list_modules_of_model(model_id: str, session: Reader, page: PageDep) -> ListOf[ModuleView]:
     """The modules extracted from a model, newest first."""
     return service.list_of_model(session, model_id, page)

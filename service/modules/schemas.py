@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.specs import ModuleForm
-from service.artifacts.schemas import SHA256_EXAMPLE, ArtifactView
+from service.artifacts.schemas import ArtifactView
 from service.models.schemas import MetricView
+from service.platform.openapi import DIGEST_EXAMPLE
 
 MODULE_EXAMPLE: dict[str, Any] = {
     "id": "mod_019b3c5e7a8f7d21a0b1c2d3e4f50617",
@@ -17,7 +18,7 @@ MODULE_EXAMPLE: dict[str, Any] = {
     "form": "gated",
     "fold_amplitudes": False,
     "threshold": 0.9,
-    "mask_digest": SHA256_EXAMPLE,
+    "mask_digest": DIGEST_EXAMPLE,
     "retention_rate": 0.31,
     "parameters": 9120,
     "parameter_rate": 0.21,
@@ -31,7 +32,7 @@ MODULE_EXAMPLE: dict[str, Any] = {
             "role": "program",
             "filename": "module_3.pt2",
             "size": 48213,
-            "sha256": SHA256_EXAMPLE,
+            "sha256": DIGEST_EXAMPLE,
             "media_type": "application/octet-stream",
             "url": "/v1/artifacts/art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f/content",
         }

@@ -20,6 +20,8 @@ _REASONS = {
     500: "The service failed.",
     503: "A component does not answer; try again.",
 }
+DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 _EVERYWHERE = (400, 401, 422, 500, 503)
 _WITH_BODY = (413, 415)
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
@@ -79,16 +81,23 @@ def build(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = definition
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _complete(operation, schemas, public=not path.startswith("/v1/"))
+            _complete(operation, schemas, _common_errors(path, operation))
     return document
 
 
-def _complete(operation: dict[str, Any], schemas: dict[str, Any], *, public: bool) -> None:
+def _common_errors(path: str, operation: dict[str, Any]) -> tuple[int, ...]:
+    """What any operation of this form can be answered with, beside what it declares itself."""
+    if not path.startswith("/v1/"):
+        return (500,)
+    statuses = _EVERYWHERE + (_WITH_BODY if "requestBody" in operation else ())
+    return (*statuses, 404) if "{" in path else statuses
+
+
+def _complete(operation: dict[str, Any], schemas: dict[str, Any], errors: tuple[int, ...]) -> None:
     responses = operation["responses"]
-    statuses = (500,) if public else _EVERYWHERE + (_WITH_BODY if "requestBody" in operation else ())
-    for status in statuses:
+    for status in errors:
         responses[str(status)] = _problem_response(status)
-    if public:
+    if 422 not in errors:
         responses.pop("422", None)
     for status, response in responses.items():
         media = response.get("content", {}).get("application/json")

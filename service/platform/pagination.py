@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Float, Select, String, literal, tuple_
+from sqlalchemy import ColumnElement, Float, Integer, Select, String, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.platform.clock import Instant
@@ -78,7 +78,9 @@ def fetch_page(
     if page.after is not None:
         position = [literal(v, k.type) for k, v in zip(keys, _decode(page.after, keys), strict=True)]
         statement = statement.where(tuple_(*keys) < tuple_(*position))
-    ordered = statement.add_columns(*keys).order_by(*(key.desc() for key in keys)).limit(page.limit + 1)
+    # Labelled: a bare `-Row.id` beside the row itself takes the place of the row's own id.
+    shown = [key.label(f"key_{index}") for index, key in enumerate(keys)]
+    ordered = statement.add_columns(*shown).order_by(*(key.desc() for key in keys)).limit(page.limit + 1)
     found = session.execute(ordered).all()
     rows = [found_row[0] for found_row in found[: page.limit]]
     more = len(found) > page.limit
@@ -105,6 +107,10 @@ def _restore(value: Any, key: Key) -> datetime | str | int | float:
     if isinstance(key.type, Instant) and type(value) is int:
         return datetime.fromtimestamp(value / 1000, tz=UTC)
     if isinstance(key.type, String) and isinstance(value, str) and value.isprintable():
+        return value
+    if isinstance(key.type, Integer) and type(value) is int and abs(value) < 2**63:
+        return value
+    if isinstance(key.type, Integer) and type(value) is int:
         return value
     if isinstance(key.type, Float) and type(value) in (int, float) and math.isfinite(value):
         return float(value)

@@ -15,7 +15,7 @@ _CODES = {
     "assertion_error": "invalid",
 }
 # Fields whose unknown values have a code of their own.
-_NAMED_VALUES = {
+NAMED_VALUES = {
     "/architecture": "unknown_architecture",
     "/dataset": "unknown_dataset",
     "/kind": "unknown_kind",
@@ -38,7 +38,7 @@ def summarise(errors: list[dict[str, Any]]) -> str:
 def headline_code(errors: list[dict[str, Any]]) -> str | None:
     """The code for the whole answer, when one unknown name is all that is wrong."""
     codes = [error["code"] for error in errors]
-    return codes[0] if len(codes) == 1 and codes[0] in _NAMED_VALUES.values() else None
+    return codes[0] if len(codes) == 1 and codes[0] in NAMED_VALUES.values() else None
 
 
 def _describe(item: dict[str, Any], body: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _describe(item: dict[str, Any], body: Any) -> dict[str, Any]:
         pointer += "/" + item["ctx"]["discriminator"].strip("'")
     code = _CODES.get(item["type"], item["type"])
     if code == "unknown_value":
-        code = _NAMED_VALUES.get(pointer, code)
+        code = NAMED_VALUES.get(pointer, code)
     return {"pointer": pointer, "code": code, "message": _message(item), "in": place}
 
 

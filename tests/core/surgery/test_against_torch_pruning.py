@@ -1,4 +1,4 @@
-"""An oracle that shares no code with us: torch-pruning's groups name the layers that read a unit's channels."""
+"""An oracle that shares no code with us: torch-pruning's groups name the layers that read a unit."""
 
 from typing import Any
 
@@ -16,7 +16,8 @@ from tests.fixtures.networks import IMAGE, Chain, Concatenated, FlattenChain, Re
 
 def readers_by_torch_pruning(model: nn.Module, unit: str, batch: torch.Tensor) -> set[str]:
     graph: Any = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=batch)
-    group = graph.get_pruning_group(model.get_submodule(unit), torch_pruning.prune_conv_out_channels, idxs=[0])
+    conv = model.get_submodule(unit)
+    group = graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, idxs=[0])
     readers = {torch_pruning.prune_conv_in_channels, torch_pruning.prune_linear_in_channels}
     names = {layer: name for name, layer in model.named_modules()}
     return {names[dep.target.module] for dep, _ in group if dep.handler in readers}

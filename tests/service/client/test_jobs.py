@@ -6,6 +6,8 @@ import pytest
 
 from service.client import CleaveApiError, CleaveClient, CleaveConnectionError, WaitTimeoutError
 from service.client.schemas import Job
+from service.models.tables import Metric
+from service.tenants.service import ensure_tenant
 from tests.service.client.live import TRAIN, CuttingProxy, LiveService
 
 
@@ -101,3 +103,15 @@ def test_catalogue(client: CleaveClient) -> None:
     assert client.modules.list(form="gated", class_name="3").data == []
     assert client.compositions.list().data == []
     assert client.classes.find("3") == []
+
+
+def test_metrics_come_whole_and_in_order(live: LiveService, client: CleaveClient) -> None:
+    job = client.jobs.create(TRAIN)
+    with live.database.write() as session:
+        tenant_id = ensure_tenant(session)
+        for epoch in range(450):
+            session.add(
+                Metric(tenant_id=tenant_id, job_id=job.id, name="loss", value=1 / (1 + epoch), epoch=epoch)
+            )
+    curve = client.jobs.metrics(job.id)
+    assert [metric.epoch for metric in curve] == list(range(450))

@@ -1,0 +1,117 @@
+"""The HTTP contract: the committed document, its completeness, and the codes it promises."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.openapi import document
+from service.platform.problems import FRAMEWORK_CODES
+from service.platform.validation import NAMED_VALUES
+
+ROOT = Path(__file__).parents[2]
+SLICES = (
+    "jobs",
+    "datasets",
+    "models",
+    "modules",
+    "compositions",
+    "artifacts",
+    "operation",
+    "architectures",
+    "classes",
+)
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    return document()
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+class TestDocument:
+    def test_the_committed_copy_is_current(self, described: dict[str, Any]) -> None:
+        committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
+        assert committed == described, "run: python -m service.openapi > docs/openapi.json"
+
+    def test_operation_ids_are_slice_and_verb(self, described: dict[str, Any]) -> None:
+        ids = [operation["operationId"] for _, operation in operations(described)]
+        assert len(ids) == len(set(ids))
+        assert [i for i in ids if not re.fullmatch(rf"({'|'.join(SLICES)})_[a-z_]+", i)] == []
+
+    def test_each_operation_says_what_it_does(self, described: dict[str, Any]) -> None:
+        assert [
+            name for name, o in operations(described) if not (o.get("tags") and o.get("description"))
+        ] == []
+
+    def test_each_json_answer_has_an_example(self, described: dict[str, Any]) -> None:
+        schemas, missing = described["components"]["schemas"], []
+        for name, operation in operations(described):
+            for status, response in operation["responses"].items():
+                media = response.get("content", {}).get("application/json")
+                reference = str((media or {}).get("schema", {}).get("$ref", "")).rpartition("/")[2]
+                given = media and (
+                    {"example", "examples"} & set(media) or schemas.get(reference, {}).get("examples")
+                )
+                if media is not None and not given:
+                    missing.append(f"{name} {status}")
+        assert missing == []
+
+    def test_every_error_is_a_problem(self, described: dict[str, Any]) -> None:
+        for name, operation in operations(described):
+            errors = {s: r for s, r in operation["responses"].items() if s[0] in "45"}
+            assert "500" in errors, name
+            for status, response in errors.items():
+                assert list(response["content"]) == ["application/problem+json"], f"{name} {status}"
+            if "/v1/" in name:
+                assert {"401", "422"} <= set(errors), name
+            if "{" in name:
+                assert "404" in errors, name
+
+    def test_the_framework_s_own_errors_are_gone(self, described: dict[str, Any]) -> None:
+        assert "HTTPValidationError" not in json.dumps(described)
+
+
+class TestCodes:
+    def test_every_code_in_the_sources_is_documented(self) -> None:
+        documented = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "errors.md").read_text()))
+        used = {code for folder in ("core", "service", "worker") for code in codes_in(ROOT / folder)}
+        used |= set(FRAMEWORK_CODES.values()) | set(NAMED_VALUES.values())
+        assert {"port_in_use", "class_not_in_model", "unauthorized", "invalid_cursor"} <= used
+        assert used - documented == set()
+
+
+def codes_in(folder: Path) -> Iterator[str]:
+    """String literals that the sources assign to, pass as or store under the name `code`."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield from (text for text in _codes_of(node) if text)
+
+
+def _codes_of(node: ast.AST) -> Iterator[str | None]:
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for name, value in zip(names, values, strict=False):
+                if isinstance(name, ast.Name) and name.id == "code":
+                    yield _text(value)
+    elif isinstance(node, ast.keyword) and node.arg == "code":
+        yield _text(node.value)
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value == "code":
+                yield _text(value)
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

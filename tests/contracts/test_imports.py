@@ -1,0 +1,22 @@
+"""What a process loads: the API and the worker's supervisor must start without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "numpy", "sklearn", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    ("module", "also_forbidden"),
+    [
+        ("service.app", ("celery", "worker")),
+        ("worker.app", ("fastapi",)),
+        ("core.specs", ("service", "fastapi")),
+    ],
+)
+def test_light_processes_stay_light(module: str, also_forbidden: tuple[str, ...]) -> None:
+    code = f"import {module}, sys; print([m for m in {(*HEAVY, *also_forbidden)!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

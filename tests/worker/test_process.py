@@ -1,0 +1,93 @@
+"""Runner processes: kept warm, replaced, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from core.results import AnyReport, RunnerInput
+from core.specs import EvaluateSpec
+from tests.fixtures.waiting import command_of, eventually
+from worker.process import RunnerProcess
+from worker.warm import RunnerPool
+
+SUPERVISOR = """
+import sys, time
+from worker.process import RunnerProcess
+print(RunnerProcess().pid, flush=True)
+time.sleep(600)
+"""
+
+
+def job(folder: Path) -> RunnerInput:
+    """A job whose input files are missing: it fails fast, and by name."""
+    return RunnerInput(
+        job_id="job_1",
+        attempt=1,
+        spec=EvaluateSpec(target_id="mdl_1").model_dump(mode="json"),
+        staging=str(folder),
+        checkpoints=str(folder),
+        files={"recipe": str(folder / "none.json"), "weights": str(folder / "none.safetensors")},
+    )
+
+
+def last_report(runner: RunnerProcess, folder: Path, seconds: float = 100.0) -> AnyReport:
+    runner.send(job(folder))
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not runner.ended:
+        for report in runner.read(0.5):
+            if report.type in {"failure", "result", "stopped"}:
+                return report
+    raise AssertionError("no last report")
+
+
+def test_a_warm_runner_does_several_jobs_and_is_replaced_after_its_share(tmp_path: Path) -> None:
+    pool = RunnerPool(keep_warm=True, jobs_per_runner=2)
+    try:
+        first = pool.take()
+        assert last_report(first, tmp_path).type == "failure"
+        assert pool.give_back(first, healthy=True) is None
+        second = pool.take()
+        assert second is first
+        assert last_report(second, tmp_path, seconds=20).type == "failure"
+        assert pool.give_back(second, healthy=True) == 0  # its input ended, so it ended
+        third = pool.take()
+        assert third.pid != first.pid
+        pool.give_back(third, healthy=False)
+    finally:
+        pool.close()
+
+
+def test_a_dead_idle_runner_is_not_handed_out() -> None:
+    pool = RunnerPool(keep_warm=True, jobs_per_runner=9)
+    pool.warm_up()
+    idle = pool.take()
+    pool.give_back(idle, healthy=True)
+    os.kill(idle.pid, signal.SIGKILL)
+    eventually(lambda: not idle.alive)
+    runner = pool.take()
+    try:
+        assert runner.pid != idle.pid
+        assert runner.alive
+    finally:
+        runner.kill()
+
+
+def test_a_killed_runner_shows_by_the_end_of_its_reports(tmp_path: Path) -> None:
+    runner = RunnerProcess()
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.send(job(tmp_path))  # into a broken pipe, perhaps: that must not raise
+    eventually(lambda: runner.read(0.1) == [] and runner.ended)
+    assert runner.kill() == -signal.SIGKILL
+
+
+def test_a_runner_dies_with_its_supervisor() -> None:
+    command = [sys.executable, "-c", SUPERVISOR]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline())
+        eventually(lambda: "worker.runner" in command_of(pid))
+        supervisor.kill()
+    eventually(lambda: command_of(pid) == "", 10)
