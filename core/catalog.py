@@ -32,16 +32,12 @@ class DatasetInfo(BaseModel):
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int] = Field(description="Channels, height, width.")
     train: int = Field(description="Images used for training.")
-    validation: int = Field(
-        description="Images held out of the training data; every selection uses these."
-    )
+    validation: int = Field(description="Images held out of the training data; every selection uses these.")
     test: int = Field(description="Images touched once, for reporting.")
     needs_data_root: bool = Field(description="False for data bundled with an installed package.")
     mean: tuple[float, ...] = Field(description="Per-channel mean, for images scaled to [0, 1].")
     std: tuple[float, ...]
-    crop_padding: int = Field(
-        description="Zero padding of the random training crop in pixels; 0 = no crop."
-    )
+    crop_padding: int = Field(description="Zero padding of the random training crop in pixels; 0 = no crop.")
     flip: bool = Field(description="Random horizontal flip in training.")
 
 

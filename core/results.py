@@ -88,9 +88,7 @@ class ModuleResult(_Frozen):
     classes: list[str]
     form: ModuleForm
     fold_amplitudes: bool
-    threshold: float | None = Field(
-        description="Null for compositions, whose members bring their masks."
-    )
+    threshold: float | None = Field(description="Null for compositions, whose members bring their masks.")
     mask_digest: str = Field(description="sha256 over the mask's units and bits.")
     retention_rate: float = Field(description="Kept neurons / neurons of all masked layers.")
     parameters: int
@@ -110,9 +108,7 @@ class ExtractResult(_Frozen):
     kind: Literal["extract"] = "extract"
     model_id: str
     modules: list[ModuleResult]
-    metrics: list[MetricValue] = Field(
-        default_factory=list, description="Cohesion and coupling of the set."
-    )
+    metrics: list[MetricValue] = Field(default_factory=list, description="Cohesion and coupling of the set.")
 
 
 class ComposeResult(_Frozen):
@@ -155,13 +151,7 @@ class StoppedReport(_Frozen):
 
 
 Report = Annotated[
-    Progress
-    | MetricReport
-    | LogReport
-    | CheckpointReport
-    | ResultReport
-    | FailureReport
-    | StoppedReport,
+    Progress | MetricReport | LogReport | CheckpointReport | ResultReport | FailureReport | StoppedReport,
     Field(discriminator="type"),
 ]
 AnyReport = (
@@ -179,14 +169,12 @@ class RunnerInput(_Frozen):
         description="The stored job spec; parsed again by core.specs.parse_job_spec."
     )
     staging: str = Field(description="Absolute folder for this attempt's files.")
-    checkpoints: str = Field(
-        description="Absolute folder of the job's checkpoints, shared by its attempts."
-    )
+    checkpoints: str = Field(description="Absolute folder of the job's checkpoints, shared by its attempts.")
     resume: str | None = Field(None, description="Checkpoint to resume from, relative to `checkpoints`.")
     resume_sha256: str | None = None
     files: dict[str, str] = Field(
         default_factory=dict,
-        description="Inputs by role, absolute read-only paths: weights, recipe, statistics of the model (or of the "
-        "target to evaluate); for compose also `module:<module id>`, that module's recipe.",
+        description="Inputs by role, absolute, read-only: weights, recipe, statistics of the model (or of "
+        "the target to evaluate); for compose also `module:<module id>`, that module's recipe.",
     )
     data_root: str | None = None

@@ -20,8 +20,8 @@ from core.catalog import (
 
 __all__ = [
     "ARCHITECTURES", "DATASETS", "ApproachSpec", "ArchitectureInfo", "ArchitectureName", "ArtifactFormat",
-    "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec", "ExtractSpec", "JobSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split",
-    "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
+    "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec", "ExtractSpec", "JobSpec", "ModuleForm",
+    "MwtSpec", "NemoSpec", "Split", "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
 ]  # fmt: skip
 
 Split = Literal["validation", "test"]
@@ -99,14 +99,10 @@ class TrainSpec(JobOptions):
     learning_rate: float = Field(0.05, gt=0, le=10)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, le=1)
-    augment: bool = Field(
-        True, description="Apply the dataset's training augmentation, where it has one."
-    )
+    augment: bool = Field(True, description="Apply the dataset's training augmentation, where it has one.")
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    deterministic: bool = Field(
-        True, description="Same bits on the same machine; a little slower on a GPU."
-    )
+    deterministic: bool = Field(True, description="Same bits on the same machine; a little slower on a GPU.")
     max_train_samples: int | None = Field(
         None, ge=10, description="Train on the first N images of the fixed order."
     )
@@ -177,16 +173,12 @@ class ComposeSpec(JobOptions):
     form: ModuleForm = Field(
         "gated", description="gated keeps the sliced mask generators; static drops them."
     )
-    fold_amplitudes: bool = Field(
-        True, description="static only: scale each unit by its mean mask value."
-    )
+    fold_amplitudes: bool = Field(True, description="static only: scale each unit by its mean mask value.")
     formats: list[ArtifactFormat] = Field(
         default_factory=lambda: list(ALL_FORMATS), min_length=1, max_length=2
     )
     evaluate: bool = Field(True, description="Measure the composition on validation and test data.")
-    composition_id: Identifier | None = Field(
-        None, description="Set by the service; ignored in requests."
-    )
+    composition_id: Identifier | None = Field(None, description="Set by the service; ignored in requests.")
 
     @model_validator(mode="after")
     def _names_something(self) -> "ComposeSpec":
@@ -202,9 +194,7 @@ class EvaluateSpec(JobOptions):
 
     kind: Literal["evaluate"] = "evaluate"
     target_id: Identifier = Field(description="mdl_..., mod_... or cmp_...")
-    split: Split = Field(
-        "validation", description="Test data is for reporting only: select by validation."
-    )
+    split: Split = Field("validation", description="Test data is for reporting only: select by validation.")
     classes: list[ClassName] | None = Field(
         None,
         min_length=1,

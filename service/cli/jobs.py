@@ -11,7 +11,7 @@ from service.cli.spec_input import SetOption, SpecOption, read_spec
 
 if TYPE_CHECKING:
     from service.client import CleaveClient
-    from service.client.schemas import Job
+    from service.client.schemas import Event, Job
 
 app = typer.Typer(help="Submit and follow jobs.", no_args_is_help=True)
 
@@ -136,13 +136,10 @@ def events(
     with connect(ctx) as client:
         if not follow:
             found = client.jobs.events(job_id, after=after)
-            rows = [(e.seq, str(e.ts or "-")[:19], e.type, json.dumps(e.data)) for e in found]
-            columns = ("seq", "time", "type", "data")
-            output.emit(found, as_json, lambda: output.table(job_id, columns, rows))
+            output.emit(found, as_json, lambda: typer.echo("\n".join(map(_event_line, found))))
             return
         for event in client.jobs.stream(job_id, after=after):
-            line = event.model_dump_json() if as_json else f"{event.seq:>5} {event.type:<15} {event.data}"
-            typer.echo(line)
+            typer.echo(event.model_dump_json() if as_json else _event_line(event))
 
 
 def submit(client: "CleaveClient", body: dict[str, Any], wait: bool, as_json: bool) -> None:
@@ -187,6 +184,10 @@ def show_job(job: "Job") -> None:
     if job.error is not None:
         pairs.append((f"error {job.error.code}", job.error.message))
     output.details(job.id, [(name, value) for name, value in pairs if value is not None])
+
+
+def _event_line(event: "Event") -> str:
+    return f"{event.seq:>5}  {str(event.ts or '-')[:19]}  {event.type:<14}  {json.dumps(event.data)}"
 
 
 def _metric_label(metric: Any) -> str:

@@ -1,6 +1,7 @@
 """How results look: JSON for programs, tables for people."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+_ID = re.compile(r"[a-z]{2,3}_[0-9a-z]{20,}")
 
 Cell = str | int | float | None
 
@@ -32,8 +35,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) ->
 
     grid = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        values = [row[index] for row in rows]
+        numeric = bool(values) and all(isinstance(value, int | float | None) for value in values)
+        # An id cut in two cannot be copied.
+        whole = any(isinstance(value, str) and _ID.fullmatch(value) for value in values)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(cell(value) for value in row))
     Console().print(grid)

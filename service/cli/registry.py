@@ -35,7 +35,7 @@ def architectures(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """The network families that can be trained."""
     with connect(ctx) as client:
         found = client.architectures.list()
-    rows = [(a.name, f"{a.min_size} to {a.max_size} px", a.description) for a in found]
+    rows = [(a.name, _pixels(a.min_size, a.max_size), a.description) for a in found]
     columns = ("name", "images", "description")
     output.emit(found, as_json, lambda: output.table("architectures", columns, rows))
 
@@ -154,6 +154,10 @@ def show_network(network: "Module | Composition") -> None:
         ],
     )  # fmt: skip
     _show_figures(network.metrics, network.artifacts)
+
+
+def _pixels(smallest: int, largest: int) -> str:
+    return f"{smallest} px" if smallest == largest else f"{smallest} to {largest} px"
 
 
 def _show_model(model: "Model") -> None:

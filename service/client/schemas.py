@@ -183,7 +183,7 @@ class Module(_Measured):
     def score(self, split: str) -> float | None:
         """F1 of a one-class module, accuracy among its classes of a larger one."""
         if len(self.classes) == 1:
-            return self.metric("f1", split, self.classes[0])
+            return self.metric("f1", split)
         return self.metric("accuracy", split)
 
 

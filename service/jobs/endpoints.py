@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import submission
-from service.jobs import event_endpoints, repository, service
+from service.jobs import repository, service
 from service.jobs.creation import accepted, create_once
 from service.jobs.idempotency import IdempotencyKey
 from service.jobs.schemas import (
@@ -29,7 +29,6 @@ from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-router.include_router(event_endpoints.router)
 Prefer = Annotated[
     str | None, Header(description="`wait=N`: answer when the job is over, after N seconds at most.")
 ]

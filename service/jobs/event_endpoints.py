@@ -13,7 +13,7 @@ from service.platform.database import Database
 from service.platform.dependencies import CallerDep, DatabaseDep
 from service.platform.pagination import ListOf
 
-router = APIRouter()
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 After = Annotated[int, Query(ge=0, description="Events with a larger number.")]
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -125,9 +125,7 @@ class JobRead(_Row):
 class JobDetail(JobRead):
     """A job with its attempts."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [examples.JOB_DETAIL]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB_DETAIL]})
 
     attempts: list[AttemptRead]
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import httpx
@@ -98,9 +99,10 @@ def test_a_child_that_dies_is_started_again(up: Up) -> None:
     for name in ("service.server", "service.dispatcher", "--queue train"):
         os.kill(next(pid for command, pid in family.items() if name in command), signal.SIGKILL)
     eventually(lambda: client.get("/livez").status_code == 200)
+
+    def is_new(name: str) -> bool:
+        found = [pid for pid in children_of(up.process.pid) if pid not in family.values()]
+        return any(name in command_of(pid) for pid in found)
+
     for name in ("service.server", "service.dispatcher", "--queue train"):
-        eventually(
-            lambda name=name: any(
-                name in command_of(pid) and pid not in family.values() for pid in children_of(up.process.pid)
-            )
-        )
+        eventually(partial(is_new, name))

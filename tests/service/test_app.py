@@ -1,4 +1,4 @@
-"""Errors of every origin, in one shape; health; request ids; the walls between tenants."""
+"""Errors of every origin, in one shape."""
 
 import json
 import socket
@@ -6,26 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from service.migrate import downgrade
 from tests.fixtures.client import Account, Api, open_api
 from tests.fixtures.database import migrated, settings_for
+from tests.fixtures.problems import problem
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
-FIELDS = {"type", "title", "status", "detail", "code", "instance", "request_id", "retryable", "errors"}
-
-
-def problem(answer: Any) -> dict[str, Any]:
-    """The problem document of an answer, checked for its form."""
-    body: dict[str, Any] = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert set(body) >= FIELDS
-    assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:cleave:problem:{body['code']}"
-    assert body["request_id"] == answer.headers["X-Request-ID"]
-    assert "Traceback" not in answer.text
-    return body
 
 
 class TestFramework:
@@ -192,120 +178,3 @@ class TestSubmission:
         made = account.http.post("/v1/compositions", json={"classes": ["cat"]}).json()["composition"]
         body = problem(account.http.post("/v1/jobs", json={"kind": "evaluate", "target_id": made["id"]}))
         assert (body["status"], body["code"]) == (409, "composition_not_ready")
-
-
-class TestRequestIds:
-    def test_a_sane_one_is_kept(self, account: Account) -> None:
-        answer = account.http.get("/v1/models", headers={"X-Request-ID": "abc-1.2_3"})
-        assert answer.headers["X-Request-ID"] == "abc-1.2_3"
-
-    @pytest.mark.parametrize("given", ["a b", "x" * 101, "{}", ""])
-    def test_another_is_replaced(self, account: Account, given: str) -> None:
-        answer = account.http.get("/v1/models", headers={"X-Request-ID": given})
-        assert answer.headers["X-Request-ID"].startswith("req_")
-
-
-class TestHealth:
-    def test_ready(self, api: Api) -> None:
-        with api.client() as http:
-            assert http.get("/readyz").json()["checks"] == {
-                "database": "ok",
-                "schema": "ok",
-                "artifact_store": "ok",
-            }
-            assert http.get("/version").json()["api"] == "v1"
-
-    def test_a_foreign_schema_is_not_ready(self, tmp_path: Path) -> None:
-        settings = settings_for(tmp_path)
-        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
-            downgrade(settings, "base")
-            body = problem(http.get("/readyz"))
-        assert (body["status"], body["code"], body["retryable"]) == (503, "unavailable", True)
-        assert "db upgrade" in body["checks"]["schema"]
-
-    def test_a_database_that_does_not_answer(self, tmp_path: Path) -> None:
-        settings = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
-        with open_api(settings, None) as api, api.client("cleave_0_0") as http:  # type: ignore[arg-type]
-            ready, models = http.get("/readyz"), http.get("/v1/models")
-            assert http.get("/livez").status_code == 200
-        assert problem(ready)["checks"]["database"].startswith("does not answer")
-        assert problem(models)["code"] == "unavailable"
-        assert models.headers["Retry-After"]
-
-    def test_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
-        blocked = tmp_path / "file"
-        blocked.touch()
-        settings = settings_for(tmp_path, artifact_url=f"file://{blocked}")
-        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
-            assert "artifact_store" in problem(http.get("/readyz"))["detail"]
-
-
-class TestTenants:
-    def test_every_operation_is_blind_to_another_tenants_ids(
-        self, account: Account, stranger: Account
-    ) -> None:
-        """Fails when a new route takes an id of a kind that this test does not know."""
-        ids = everything(account)
-        document = account.http.get("/openapi.json").json()
-        checked = 0
-        for path, operations in document["paths"].items():
-            names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-            if not names or names == ["name"]:
-                continue
-            assert set(names) <= set(ids), f"{path}: give this test an id for it"
-            url = path.format(**ids)
-            for method in operations:
-                answer = stranger.http.request(method, url, timeout=10)
-                assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
-                checked += 1
-            if "get" in operations and "stream" not in path:
-                assert account.http.get(url).status_code in (200, 204)
-        assert checked >= 15
-
-    def test_lists_are_empty_for_a_stranger(self, account: Account, stranger: Account) -> None:
-        everything(account)
-        for path in ("models", "modules", "compositions", "jobs", "classes?name=cat"):
-            assert account.http.get(f"/v1/{path}").json()["data"], path
-            assert stranger.http.get(f"/v1/{path}").json()["data"] == [], path
-        assert stranger.http.get("/v1/datasets/digits").json()["versions"] == []
-
-    def test_no_kind_of_job_takes_another_tenants_ids(self, account: Account, stranger: Account) -> None:
-        ids = everything(account)
-        bodies = [
-            {"kind": "extract", "model_id": ids["model_id"]},
-            {"kind": "compose", "classes": ["cat"], "model_id": ids["model_id"]},
-            {"kind": "compose", "module_ids": [ids["module_id"]]},
-            *({"kind": "evaluate", "target_id": ids[k]} for k in ("model_id", "module_id", "composition_id")),
-        ]
-        for body in bodies:
-            assert problem(stranger.http.post("/v1/jobs", json=body))["status"] == 404
-        assert stranger.http.get("/v1/jobs").json()["data"] == []
-
-    def test_rows_of_another_tenant_are_hidden_below_the_endpoints_too(
-        self, api: Api, account: Account, stranger: Account
-    ) -> None:
-        from service.models.tables import Model
-
-        ids = everything(account)
-        with api.database.read(stranger.tenant_id) as session:
-            assert session.get(Model, ids["model_id"]) is None
-            assert session.query(Model).count() == 0
-        with api.database.read(account.tenant_id) as session:
-            assert session.get(Model, ids["model_id"]) is not None
-        with api.database.read() as session:
-            known = session.execute(text("SELECT count(*) FROM models")).scalar()
-        assert known
-
-
-def everything(account: Account) -> dict[str, str]:
-    """One of each thing, by the name its id has in paths."""
-    model_id = account.registry.train()
-    (module_id,) = account.registry.extract(model_id, {"cat": 0.9})
-    composition = account.registry.compose({"classes": ["cat"]})
-    return {
-        "model_id": model_id,
-        "module_id": module_id,
-        "composition_id": composition["composition_id"],
-        "artifact_id": composition["artifact_ids"][0],
-        "job_id": account.http.get("/v1/jobs").json()["data"][0]["id"],
-    }

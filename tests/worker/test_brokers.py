@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,15 +76,15 @@ def test_round_trip(settings: Settings, database: Database, tenant: str) -> None
         with database.write() as session:
             return service.enqueue(session, tenant, ExtractSpec(model_id="mdl_none")).id
 
-    def state(job_id: str) -> str:
-        return read_job(database, job_id).state
+    def has_failed(job_id: str) -> bool:
+        return read_job(database, job_id).state == "failed"
 
     with running_dispatcher(settings, database) as publisher, running_worker(settings, database) as process:
         for forged in ("job_unknown", "../../etc/passwd", "", "job_" + "x" * 500):
             publisher.publish(forged, "short")
         jobs = [submit() for _ in range(3)]
         for job_id in jobs:
-            eventually(lambda job_id=job_id: state(job_id) == "failed")
+            eventually(partial(has_failed, job_id))
             error = read_job(database, job_id).error
             assert error is not None
             assert error["code"] == "artifact_missing"
@@ -100,13 +101,8 @@ def test_a_worker_killed_with_sigkill_takes_its_processes_along(
     settings: Settings, database: Database, tenant: str
 ) -> None:
     with running_worker(settings, database) as process:
-        family = eventually(
-            lambda: (
-                (found := children_of(process.pid))
-                and any("runner" in command_of(p) for p in found)
-                and found
-            )
-        )
+        eventually(lambda: any("runner" in command_of(pid) for pid in children_of(process.pid)))
+        family = children_of(process.pid)
         process.kill()
         process.wait()
         eventually(lambda: all(command_of(pid) == "" for pid in family), 10)

@@ -7,16 +7,24 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from core.results import AnyReport, RunnerInput
 from core.specs import EvaluateSpec
 from tests.fixtures.waiting import command_of, eventually
 from worker.process import RunnerProcess
 from worker.warm import RunnerPool
 
-SUPERVISOR = """
-import sys, time
+RUNNER = """
+import time
 from worker.process import RunnerProcess
 print(RunnerProcess().pid, flush=True)
+time.sleep(600)
+"""
+SLEEPER = """
+import subprocess, time
+from service.platform.parent_death import bound_command
+print(subprocess.Popen(bound_command(["sleep", "600"])).pid, flush=True)
 time.sleep(600)
 """
 
@@ -83,11 +91,13 @@ def test_a_killed_runner_shows_by_the_end_of_its_reports(tmp_path: Path) -> None
     assert runner.kill() == -signal.SIGKILL
 
 
-def test_a_runner_dies_with_its_supervisor() -> None:
-    command = [sys.executable, "-c", SUPERVISOR]
+@pytest.mark.parametrize(("code", "expected"), [(RUNNER, "worker.runner"), (SLEEPER, "sleep 600")])
+def test_a_bound_process_dies_with_the_one_that_started_it(code: str, expected: str) -> None:
+    """The sleeper proves the kernel's part: unlike a runner, it does not notice the end of its input."""
+    command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         pid = int(supervisor.stdout.readline())
-        eventually(lambda: "worker.runner" in command_of(pid))
+        eventually(lambda: expected in command_of(pid) and "parent_death" not in command_of(pid))
         supervisor.kill()
     eventually(lambda: command_of(pid) == "", 10)

@@ -112,7 +112,7 @@ def module_metrics(
 ) -> list[MetricValue]:
     """Accuracy among the module's classes; for one class, how well its logit tells it from all others."""
     if len(classes) == 1:
-        return _detector_metrics(network, data, classes[0], names[0])
+        return _detector_metrics(network, data, classes[0])
     metrics: list[MetricValue] = []
     for name in SPLITS:
         part = data.split(name).restricted(classes)
@@ -121,13 +121,13 @@ def module_metrics(
     return metrics
 
 
-def _detector_metrics(network: nn.Module, data: ImageData, index: int, name: str) -> list[MetricValue]:
+def _detector_metrics(network: nn.Module, data: ImageData, index: int) -> list[MetricValue]:
     scores = {split: predict(network, data.split(split), data.info, CPU)[:, 0] for split in SPLITS}
     threshold = best_threshold(scores["validation"], data.validation.labels == index)
-    metrics = [MetricValue(name="decision_threshold", value=threshold, split="validation", class_name=name)]
+    metrics = [MetricValue(name="decision_threshold", value=threshold, split="validation")]
     for split in SPLITS:
         found = one_vs_rest(scores[split], data.split(split).labels == index, threshold)
-        metrics += found.metrics(name, split)
+        metrics += found.metrics(split)
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Extraction from ten-line networks: exact, as small as the rules allow, and honest about what it kept."""
+"""Extraction from ten-line networks: exact, repeatable, and of use afterwards."""
 
 import copy
 
@@ -8,29 +8,13 @@ from torch import Tensor, nn
 
 from core.errors import ClassNotInModelError, EmptyUnitError, MaskMismatchError, UntraceableModelError
 from core.masks import ModuleMask
-from core.surgery.extraction import Extraction, extract
-from core.surgery.layers import ChannelGather, ChannelScatter
-from core.surgery.masking import (
-    fold_amplitudes,
-    hard_masked,
-    insert_generators,
-    remove_generators,
-)
+from core.surgery.masking import fold_amplitudes, hard_masked, insert_generators
 from core.units import find_units
+from tests.core.surgery.cutting import cut, mask_without, network_in, parameters
 from tests.fixtures.networks import (
-    IMAGE,
     NETWORKS,
-    CalledTwice,
     Chain,
-    Concatenated,
-    ConvolutionalHead,
-    Depthwise,
-    FlattenChain,
-    PreActivation,
     Residual,
-    SigmoidGate,
-    UnknownOperation,
-    UnusedParameter,
     images,
     make_generator,
     random_mask,
@@ -40,30 +24,6 @@ from tests.fixtures.networks import (
 
 EVERY_FORM = pytest.mark.parametrize("form", ["plain", "gated"])
 EVERY_NETWORK = pytest.mark.parametrize("name", NETWORKS)
-
-
-def network_in(form: str, name: str) -> nn.Module:
-    model = randomise(NETWORKS[name]())
-    if form == "plain":
-        return model
-    modular = randomise(insert_generators(model, make_generator, add_norm=True), seed=4)
-    return modular if form == "gated" else remove_generators(modular)
-
-
-def mask_without(model: nn.Module, **dropped: list[int]) -> ModuleMask:
-    """Everything but the named neurons; __ stands for a dot."""
-    mask = dict(ModuleMask.full(find_units(model)))
-    for unit, neurons in dropped.items():
-        mask[unit.replace("__", ".")][neurons] = False
-    return ModuleMask(mask)
-
-
-def cut(model: nn.Module, mask: ModuleMask, classes: tuple[int, ...] = (0, 1, 2, 3)) -> Extraction:
-    return extract(model, mask, classes=classes, input_shape=IMAGE)
-
-
-def parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def assert_metadata_in_step(network: nn.Module) -> None:
@@ -124,109 +84,6 @@ class TestExactness:
         twice = cut(cut(network, first).network, within)
         expected = run(hard_masked(network, first & second), images().double())
         torch.testing.assert_close(run(twice.network, images().double()), expected, atol=1e-12, rtol=1e-10)
-
-
-class TestStructure:
-    def test_chain_shrinks_on_both_sides(self) -> None:
-        model = randomise(Chain())
-        small = cut(model, mask_without(model, **{"3": [0, 5, 7], "7": [4]}), (3,)).network
-        shapes = {name: tuple(value.shape) for name, value in small.named_parameters() if value.dim() > 1}
-        assert shapes == {
-            "0.weight": (6, 3, 3, 3), "3.weight": (5, 6, 3, 3), "7.weight": (4, 5, 3, 3), "12.weight": (1, 4),
-        }  # fmt: skip
-
-    def test_flatten_repeats_each_channel_per_pixel(self) -> None:
-        model = randomise(FlattenChain())
-        small = cut(model, mask_without(model, features__3=[1, 4])).network
-        per_channel = model.hidden.weight.reshape(7, 5, 16)
-        assert torch.equal(small.get_parameter("hidden.weight"), per_channel[:, [0, 2, 3]].flatten(1))
-
-    def test_a_sum_holds_what_either_operand_holds(self) -> None:
-        model = randomise(Residual())
-        small = cut(model, mask_without(model, first=[0, 1, 2, 3], second=[3, 4, 5])).network
-        after, second = small.get_parameter("after.weight"), small.get_parameter("second.weight")
-        assert torch.equal(after, model.after.weight[:, [0, 1, 2, 4, 5, 6, 7, 8]])
-        assert torch.equal(second, model.second.weight[[0, 1, 2, 6, 7, 8]][:, 4:])
-        scatters = [layer for layer in small.modules() if isinstance(layer, ChannelScatter)]
-        assert {(layer.index.numel(), layer.width) for layer in scatters} == {(5, 8), (6, 8)}
-
-    def test_a_concatenation_holds_both_sets_in_order(self) -> None:
-        model = randomise(Concatenated())
-        extraction = cut(model, mask_without(model, left__0=[1], right__0=[0, 6]))
-        columns = [0, 2, 3, 5, 6, 7, 8, 9]
-        assert torch.equal(extraction.network.get_parameter("after.weight"), model.after.weight[:, columns])
-        assert extraction.notes == ()
-
-    def test_a_gated_product_holds_what_both_operands_hold(self) -> None:
-        model = randomise(SigmoidGate())
-        extraction = cut(model, mask_without(model, features__3=[2, 3]))
-        gathers = [layer for layer in extraction.network.modules() if isinstance(layer, ChannelGather)]
-        assert [layer.index.tolist() for layer in gathers] == [[0, 1, 4, 5, 6, 7]]
-        assert extraction.network.get_submodule("after").in_channels == 6
-        assert extraction.notes == ()
-
-    def test_generators_shrink_with_their_units(self) -> None:
-        modular = network_in("gated", "Chain")
-        small = cut(modular, mask_without(modular, **{"3": [0, 5, 7], "7": [4]})).network
-        widths = [small.get_parameter(f"mask_generators.7.{layer}.weight").shape for layer in (2, 4)]
-        assert widths == [(2, 5), (4, 2)]
-        assert not any(isinstance(layer, ChannelGather) for layer in small.modules())
-
-    def test_unused_parameters_are_left_behind(self) -> None:
-        model = randomise(UnusedParameter())
-        names = {name for name, _ in cut(model, mask_without(model)).network.named_parameters()}
-        assert names == {name for name, _ in model.named_parameters()} - {"unused"}
-
-
-class TestPins:
-    """Where an absent channel could change the function, it stays; the report says where and why."""
-
-    def test_normalisation_outside_a_unit(self) -> None:
-        model = randomise(PreActivation())
-        extraction = cut(model, mask_without(model, left=[0, 1], right=[0, 2]))
-        assert extraction.notes == (
-            "add stays at 8 channels for norm: batch normalisation outside a unit turns zero into a constant",
-        )
-        assert extraction.network.get_submodule("after").in_channels == 8
-        assert extraction.network.get_submodule("left").out_channels == 6
-
-    def test_operations_without_a_rule(self) -> None:
-        model = randomise(UnknownOperation())
-        notes = cut(model, mask_without(model, conv=[0, 1])).notes
-        assert notes == (
-            "conv stays at 8 channels for softplus: no rule says that softplus keeps absent channels zero",
-            "conv stays at 8 channels for mean: it reduces over channels",
-        )
-
-    def test_a_layer_called_twice_on_different_channels(self) -> None:
-        model = randomise(CalledTwice())
-        extraction = cut(model, mask_without(model, left=[0, 1], right=[2]))
-        assert [note.split(":")[0] for note in extraction.notes] == [
-            "left stays at 8 channels for shared",
-            "right stays at 8 channels for shared",
-        ]
-        assert extraction.network.get_submodule("shared").in_channels == 8
-
-    def test_grouped_convolutions(self) -> None:
-        model = randomise(Depthwise())
-        extraction = cut(model, mask_without(model, expand__0=[0, 1], project=[3]))
-        assert extraction.notes == (
-            "expand.2 stays at 8 channels for depthwise: grouped convolutions are not cut",
-        )
-        assert extraction.network.get_submodule("head").in_features == 4
-
-    def test_a_gated_unit_goes_by_its_layers_name(self) -> None:
-        modular = network_in("gated", "UnknownOperation")
-        notes = cut(modular, mask_without(modular, conv=[0])).notes
-        assert notes[0].startswith("mask_norms.conv stays at 8 channels for softplus")
-
-    def test_units_that_write_the_logits(self) -> None:
-        model = randomise(ConvolutionalHead())
-        extraction = cut(model, mask_without(model, classify=[1]), (1, 2))
-        assert extraction.notes == ("truediv stays at 4 channels for output: the network returns them",)
-        logits = run(extraction.network, images())
-        assert torch.equal(logits[:, 0], torch.zeros(2))
-        assert logits[:, 1].abs().min() > 0
 
 
 class TestRefusals:

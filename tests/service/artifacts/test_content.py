@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -27,7 +29,7 @@ class Answer:
     def __init__(self, account: Account, url: str, headers: dict[str, str]) -> None:
         response = account.http.get(url, headers=headers)
         self.status, self.headers, self.body = response.status_code, response.headers, response.content
-        self.json = response.json if "json" in response.headers.get("content-type", "") else dict
+        self.json: Callable[[], dict[str, Any]] = response.json
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def add_worker(database: Database, queue: str = "train", number: int = 1, silent
         worker = Worker(id=f"wrk_{queue}{number}", hostname="h", pid=number, queues=[queue])
         session.add(worker)
         session.flush()
-        worker.heartbeat_at = db_now() - silent_ms  # type: ignore[assignment]
+        worker.heartbeat_at = db_now() - silent_ms
 
 
 def make_due(database: Database) -> None:

@@ -55,7 +55,7 @@ def test_modules_that_know_a_class_best_first(account: Account, model_id: str) -
 
 
 def test_a_test_score_does_not_rank(account: Account, model_id: str) -> None:
-    low, high = account.registry.extract(model_id, {"cat": 0.2, "cat+dog": 0.3})
+    low, high = account.registry.extract(model_id, {"cat+truck": 0.2, "cat+dog": 0.3})
     account.registry.evaluate(low, 0.99)
     found = account.http.get("/v1/classes?name=cat").json()["data"]
     assert [m["module_id"] for m in found] == [high, low]

@@ -1,0 +1,56 @@
+"""Health, readiness and request ids."""
+
+from pathlib import Path
+
+import pytest
+
+from service.migrate import downgrade
+from tests.fixtures.client import Account, Api, open_api
+from tests.fixtures.database import migrated, settings_for
+from tests.fixtures.problems import problem
+
+
+class TestRequestIds:
+    def test_a_sane_one_is_kept(self, account: Account) -> None:
+        answer = account.http.get("/v1/models", headers={"X-Request-ID": "abc-1.2_3"})
+        assert answer.headers["X-Request-ID"] == "abc-1.2_3"
+
+    @pytest.mark.parametrize("given", ["a b", "x" * 101, "{}", ""])
+    def test_another_is_replaced(self, account: Account, given: str) -> None:
+        answer = account.http.get("/v1/models", headers={"X-Request-ID": given})
+        assert answer.headers["X-Request-ID"].startswith("req_")
+
+
+class TestHealth:
+    def test_ready(self, api: Api) -> None:
+        with api.client() as http:
+            assert http.get("/readyz").json()["checks"] == {
+                "database": "ok",
+                "schema": "ok",
+                "artifact_store": "ok",
+            }
+            assert http.get("/version").json()["api"] == "v1"
+
+    def test_a_foreign_schema_is_not_ready(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path)
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            downgrade(settings, "base")
+            body = problem(http.get("/readyz"))
+        assert (body["status"], body["code"], body["retryable"]) == (503, "unavailable", True)
+        assert "db upgrade" in body["checks"]["schema"]
+
+    def test_a_database_that_does_not_answer(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+        with open_api(settings, None) as api, api.client("cleave_0_0") as http:  # type: ignore[arg-type]
+            ready, models = http.get("/readyz"), http.get("/v1/models")
+            assert http.get("/livez").status_code == 200
+        assert problem(ready)["checks"]["database"].startswith("does not answer")
+        assert problem(models)["code"] == "unavailable"
+        assert models.headers["Retry-After"]
+
+    def test_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
+        blocked = tmp_path / "file"
+        blocked.touch()
+        settings = settings_for(tmp_path, artifact_url=f"file://{blocked}")
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            assert "artifact_store" in problem(http.get("/readyz"))["detail"]

@@ -1,0 +1,76 @@
+"""Tenants are walls."""
+
+from sqlalchemy import text
+
+from service.models.tables import Model
+from tests.fixtures.client import Account, Api
+from tests.fixtures.problems import problem
+
+
+class TestTenants:
+    def test_every_operation_is_blind_to_another_tenants_ids(
+        self, account: Account, stranger: Account
+    ) -> None:
+        """Fails when a new route takes an id of a kind that this test does not know."""
+        ids = everything(account)
+        document = account.http.get("/openapi.json").json()
+        checked = 0
+        for path, operations in document["paths"].items():
+            names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            if not names or names == ["name"]:
+                continue
+            assert set(names) <= set(ids), f"{path}: give this test an id for it"
+            url = path.format(**ids)
+            for method in operations:
+                answer = stranger.http.request(method, url, timeout=10)
+                assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
+                checked += 1
+            if "get" in operations and "stream" not in path:
+                assert account.http.get(url).status_code in (200, 204)
+        assert checked >= 15
+
+    def test_lists_are_empty_for_a_stranger(self, account: Account, stranger: Account) -> None:
+        everything(account)
+        for path in ("models", "modules", "compositions", "jobs", "classes?name=cat"):
+            assert account.http.get(f"/v1/{path}").json()["data"], path
+            assert stranger.http.get(f"/v1/{path}").json()["data"] == [], path
+        assert stranger.http.get("/v1/datasets/digits").json()["versions"] == []
+
+    def test_no_kind_of_job_takes_another_tenants_ids(self, account: Account, stranger: Account) -> None:
+        ids = everything(account)
+        bodies = [
+            {"kind": "extract", "model_id": ids["model_id"]},
+            {"kind": "compose", "classes": ["cat"], "model_id": ids["model_id"]},
+            {"kind": "compose", "module_ids": [ids["module_id"]]},
+            *({"kind": "evaluate", "target_id": ids[k]} for k in ("model_id", "module_id", "composition_id")),
+        ]
+        for body in bodies:
+            assert problem(stranger.http.post("/v1/jobs", json=body))["status"] == 404
+        assert stranger.http.get("/v1/jobs").json()["data"] == []
+
+    def test_rows_of_another_tenant_are_hidden_below_the_endpoints_too(
+        self, api: Api, account: Account, stranger: Account
+    ) -> None:
+        ids = everything(account)
+        with api.database.read(stranger.tenant_id) as session:
+            assert session.get(Model, ids["model_id"]) is None
+            assert session.query(Model).count() == 0
+        with api.database.read(account.tenant_id) as session:
+            assert session.get(Model, ids["model_id"]) is not None
+        with api.database.read() as session:
+            known = session.execute(text("SELECT count(*) FROM models")).scalar()
+        assert known
+
+
+def everything(account: Account) -> dict[str, str]:
+    """One of each thing, by the name its id has in paths."""
+    model_id = account.registry.train()
+    (module_id,) = account.registry.extract(model_id, {"cat": 0.9})
+    composition = account.registry.compose({"classes": ["cat"]})
+    return {
+        "model_id": model_id,
+        "module_id": module_id,
+        "composition_id": composition["composition_id"],
+        "artifact_id": composition["artifact_ids"][0],
+        "job_id": account.http.get("/v1/jobs").json()["data"][0]["id"],
+    }
