@@ -8,6 +8,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
+# Waiting threads of OpenMP spin by default, which starves everything else on a small machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help install demo up test test-slow check fmt bench lock openapi clean
 
 help:  ## This list.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-REPEATS = 30
+REPEATS = 15
 BATCH = 256
 
 

@@ -23,8 +23,8 @@ class RunnerProcess:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         command = [sys.executable, "-m", "worker.runner", "--report-fd", str(writing)]
-        # OpenMP's threads spin while they wait: on a machine that is also busy with something else, a training
-        # then takes ten times as long. A wait policy set by the operator wins.
+        # OpenMP's threads spin while they wait: on a machine with other work to do, a training
+        # takes ten times as long. A wait policy set by the operator wins.
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             bound_command(command), stdin=subprocess.PIPE, pass_fds=[writing], start_new_session=True,

@@ -24,6 +24,7 @@ class Up:
     home: Path
     key: str = ""
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    clients: list[httpx.Client] = field(default_factory=list)
 
     def start(self) -> httpx.Client:
         """Returns a client once the service is ready."""
@@ -40,7 +41,9 @@ class Up:
                 self.key = line.partition("=")[2].strip()
             if found := _URL.search(line):
                 headers = {"Authorization": f"Bearer {self.key}"}
-                return httpx.Client(base_url=found.group(), headers=headers, timeout=60)
+                client = httpx.Client(base_url=found.group(), headers=headers, timeout=60)
+                self.clients.append(client)
+                return client
         raise AssertionError(f"it ended with {process.wait()} before it was ready")
 
     @property
@@ -62,6 +65,8 @@ class Up:
 def up(tmp_path: Path) -> Iterator[Up]:
     service = Up(tmp_path / "home")
     yield service
+    for client in service.clients:
+        client.close()
     for process in service.processes:
         process.kill()
         process.wait()

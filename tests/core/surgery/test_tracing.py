@@ -82,3 +82,14 @@ def test_shapes_are_those_of_two_images() -> None:
     shapes = {node.name: shape for node, shape in value_shapes(trace(Chain()), IMAGE).items()}
     assert shapes["_3"] == (2, 8, 8, 8)
     assert shapes["output"] == (2, 4)
+
+
+def test_shapes_leave_a_training_network_as_it_was() -> None:
+    """Running statistics must not see the zero images that the shapes come from."""
+    network = trace(Chain().train())
+    network.get_submodule("4").eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes = {name: layer.training for name, layer in network.named_modules()}
+    value_shapes(network, IMAGE)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert {name: layer.training for name, layer in network.named_modules()} == modes
