@@ -62,11 +62,9 @@ class OneVsRest:
     recall: float
     f1: float
 
-    def metrics(self, name: str, split: Split) -> list[MetricValue]:
+    def metrics(self, split: Split) -> list[MetricValue]:
         pairs = (("f1", self.f1), ("precision", self.precision), ("recall", self.recall))
-        return [
-            MetricValue(name=metric, value=value, split=split, class_name=name) for metric, value in pairs
-        ]
+        return [MetricValue(name=name, value=value, split=split) for name, value in pairs]
 
 
 def one_vs_rest(scores: Tensor, positive: Tensor, threshold: float) -> OneVsRest:
