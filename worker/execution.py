@@ -14,7 +14,7 @@ from service.inputs import job_inputs
 from service.jobs import leases
 from service.jobs.endings import Failed, settle
 from service.jobs.leases import AttemptEnd, Claim
-from service.jobs.recording import record_resume
+from service.jobs.recording import record_start
 from service.jobs.states import JobState
 from service.jobs.transitions import LeaseLost, move
 from service.platform.errors import ServiceError
@@ -95,9 +95,9 @@ class Attempt:
         self._staging.mkdir(parents=True, exist_ok=True)
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         point = checkpoints.newest_good(self._context.database, self._checkpoints, lease.job_id)
-        if point is not None:
+        if claim.attempt > 1:
             with self._context.database.write() as session:
-                record_resume(session, lease, claim.attempt, point.path)
+                record_start(session, lease, claim.attempt, point)
         data_root = self._context.settings.data_root
         return RunnerInput(
             job_id=lease.job_id,

@@ -84,11 +84,9 @@ def neuron_map(statistics: Path, class_names: Sequence[str], approach: str) -> F
     """How often each neuron fires for each class: a panel per unit, neurons sorted by favourite class."""
     tensors = load_file(statistics)
     count = np.maximum(tensors["count"], 1.0)[:, None]
-    rates = {
-        name.removeprefix("firing/"): tensor / count
-        for name, tensor in tensors.items()
-        if name.startswith("firing/")
-    }
+    # "firing/<position>/<unit>": sorted names are in the order of execution.
+    firing = sorted(name for name in tensors if name.startswith("firing/"))
+    rates = {name.rpartition("/")[2]: tensors[name] / count for name in firing}
     columns = min(3, len(rates))
     rows = -(-len(rates) // columns)
     figure = Figure(figsize=(4.2 * columns + 0.8, 2.9 * rows + 0.6), layout="constrained")

@@ -1,6 +1,7 @@
-"""The demo's tables."""
+"""The demo's tables, readable on a terminal of 80 columns."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from rich import box
@@ -9,53 +10,53 @@ from rich.table import Table
 
 from service.cli.output import cell, percent
 from service.cli.progress import duration
-from service.demo.outcome import ApproachOutcome, ComposedForm, Promise, Stopwatch
+from service.demo.outcome import ApproachOutcome, ComposedForm, Promise, Stopwatch, class_set
 from service.demo.standalone import Measured
 
-_COMPOSED_COLUMNS = (
-    "approach", "classes", "form", "full model", "composed", "parameters", "of model", "retention",
-    "FLOPs of model", "1 image", "of 256",
-)  # fmt: skip
+_MODULE_COLUMNS = ("class", "F1 (test)", "retained", "parameters", "share", "FLOPs")
+_COMPOSED_COLUMNS = ("form", "accuracy", "retained", "parameters", "share", "FLOPs", "1 image", "of 256")
+_LEGEND = """
+accuracy  on the test images of these classes, without any retraining
+retained  neurons kept, of all masked layers
+share     parameters, of the standard network's; it has no mask generators, the
+          full model has them all, a gated module keeps its slice of them
+FLOPs     likewise
+1 image   milliseconds for one image, on one thread; of 256: per image of a batch
+"""
 
 
 def print_modules(console: Console, outcome: ApproachOutcome) -> None:
-    """The ten one-class modules of one approach."""
-    accuracy = percent(outcome.test_accuracy)
-    title = f"{outcome.approach}: full model {accuracy} on test, {cell(outcome.model.parameters)} parameters"
-    grid = _grid(
-        title, ("class", "F1 (test)", "retention", "parameters", "of model", "FLOPs of model"), left=1
-    )
+    """The one-class modules of one approach."""
+    title = f"{outcome.approach}: {percent(outcome.test_accuracy)} on test; one gated module per class"
+    grid = _grid(title, _MODULE_COLUMNS)
     for module in outcome.modules:
         grid.add_row(
             ", ".join(module.classes),
             cell(module.score("test")),
             cell(percent(module.retention_rate)),
             cell(module.parameters),
-            cell(percent(module.parameter_rate)),
-            cell(percent(module.flops_rate)),
+            _rate(module.parameter_rate),
+            _rate(module.flops_rate),
         )
     console.print(grid)
 
 
 def print_compositions(console: Console, outcomes: Sequence[ApproachOutcome]) -> None:
-    """Each composition beside the full model restricted to the same classes."""
-    title = "Composed by class, no retraining: accuracy on the test split, sizes, latency on one thread"
-    grid = _grid(title, _COMPOSED_COLUMNS, left=3)
+    """Each composition in each form below the full model restricted to the same classes."""
     for outcome in outcomes:
-        previous: list[str] = []
-        for composed in outcome.composed:
-            classes = composed.composition.classes
-            if classes != previous:
-                grid.add_section()
-                _add_full_row(grid, outcome, composed)
-            previous = classes
-            _add_composed_row(grid, outcome.approach, composed)
-    console.print(grid)
+        for _, found in groupby(outcome.composed, key=lambda made: made.composition.classes):
+            forms = list(found)
+            grid = _grid(f"{outcome.approach}: {class_set(forms[0].composition.classes)}", _COMPOSED_COLUMNS)
+            _add_full_row(grid, outcome, forms[0])
+            for composed in forms:
+                _add_composed_row(grid, composed)
+            console.print(grid)
+    console.print(_LEGEND, style="dim", highlight=False)
 
 
 def print_steps(console: Console, watch: Stopwatch) -> None:
     """Seconds of each step."""
-    grid = _grid("Time", ("step", "seconds"), left=1)
+    grid = _grid("Time", ("step", "seconds"))
     for name, seconds in watch.steps:
         grid.add_row(name, f"{seconds:.1f}")
     grid.add_section()
@@ -67,42 +68,51 @@ def print_end(console: Console, promises: Sequence[Promise], plots: Sequence[Pat
     """Whether the promises hold, and where everything is."""
     for promise in promises:
         mark = "[green]holds [/green]" if promise.kept else "[red]BROKEN[/red]"
-        console.print(f"{mark} {promise.text}", highlight=False)
+        console.print(f"{mark} {promise.text}", highlight=False, soft_wrap=True)
     console.print("\nPlots:")
     for plot in plots:
         console.print(f"  {plot}", highlight=False, soft_wrap=True)
     console.print(f"Everything, for programs: {output / 'demo.json'}", highlight=False, soft_wrap=True)
 
 
-def _grid(title: str, columns: Sequence[str], left: int) -> Table:
-    """A table whose first `left` columns hold words and the others numbers."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def _grid(title: str, columns: Sequence[str]) -> Table:
+    """A table whose first column holds words and the others numbers."""
+    grid = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index < left else "right")
+        grid.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     return grid
 
 
 def _add_full_row(grid: Table, outcome: ApproachOutcome, composed: ComposedForm) -> None:
-    model = outcome.model
-    numbers = (percent(composed.full_accuracy), None, cell(model.parameters), None, None, None)
-    classes = ",".join(composed.composition.classes)
+    model, made = outcome.model, composed.composition
+    standard = made.parameters / made.parameter_rate if made.parameters and made.parameter_rate else None
+    standard_flops = made.flops / made.flops_rate if made.flops and made.flops_rate else None
     grid.add_row(
-        outcome.approach, classes, "full model", *map(cell, numbers), *_latency(outcome.full_standalone)
+        "full model, restricted",
+        cell(percent(composed.full_accuracy)),
+        cell(percent(1.0)),
+        cell(model.parameters),
+        _rate(model.parameters / standard if standard else None),
+        _rate(model.flops / standard_flops if model.flops and standard_flops else None),
+        *_latency(outcome.full_standalone),
     )
 
 
-def _add_composed_row(grid: Table, approach: str, composed: ComposedForm) -> None:
+def _add_composed_row(grid: Table, composed: ComposedForm) -> None:
     made = composed.composition
-    numbers = (
-        percent(composed.full_accuracy),
-        percent(composed.accuracy),
+    grid.add_row(
+        composed.form,
+        cell(percent(composed.accuracy)),
+        cell(percent(made.retention_rate)),
         cell(made.parameters),
-        percent(made.parameter_rate),
-        percent(made.retention_rate),
-        percent(made.flops_rate),
+        _rate(made.parameter_rate),
+        _rate(made.flops_rate),
+        *_latency(composed.standalone),
     )
-    classes = ",".join(made.classes)
-    grid.add_row(approach, classes, composed.form, *map(cell, numbers), *_latency(composed.standalone))
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _latency(measured: Measured | None) -> tuple[str, str]:

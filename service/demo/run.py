@@ -65,9 +65,8 @@ def _use_service(
         try:
             return _run_approaches(service, output, plan, watch, console)
         except CleaveError:
-            console.print(
-                f"The service's logs end:\n{log_tail(service.data_dir)}", markup=False, highlight=False
-            )
+            logs = f"The service's logs end:\n{log_tail(service.data_dir)}"
+            console.print(logs, markup=False, highlight=False, soft_wrap=True)
             raise
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.client import CleaveClient, CleaveError
 from service.client.schemas import Composition, Job, JobResult
-from service.demo.outcome import ApproachOutcome, ComposedForm, Stopwatch
+from service.demo.outcome import ApproachOutcome, ComposedForm, Stopwatch, class_set
 from service.demo.plan import CLASS_SETS, DATASET, FORMS, Form, Plan
 from service.demo.standalone import run_programs
 
@@ -55,7 +55,7 @@ class Scenario:
             self._client.jobs.metrics(job.id),
         )
         for classes in CLASS_SETS:
-            with watch.step(f"{approach}: compose {{{','.join(classes)}}} in {len(FORMS)} forms"):
+            with watch.step(f"{approach}: compose {class_set(classes)} in {len(FORMS)} forms"):
                 outcome.composed += self._compose_all(outcome, classes)
         with watch.step(f"{approach}: download and verify"):
             programs = self._download(outcome, output)
@@ -79,7 +79,7 @@ class Scenario:
         spec = {"classes": list(classes), "model_id": outcome.model.id, **form.options}
         answer = self._client.compositions.create(spec)
         if answer.job is not None:
-            label = f"{outcome.approach}: {{{','.join(classes)}}} {form.label}"
+            label = f"{outcome.approach}: {class_set(classes)} {form.label}"
             self._result(answer.job, label)
         return self._client.compositions.get(answer.composition.id)
 

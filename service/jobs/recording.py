@@ -6,7 +6,7 @@ Every write carries the lease.
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.results import CheckpointReport, LogReport, MetricValue
@@ -55,8 +55,12 @@ def record(session: Session, lease: Lease, attempt: int, notes: Notes) -> None:
         session.merge(Checkpoint(job_id=job.id, attempt=attempt, **content))
 
 
-def record_resume(session: Session, lease: Lease, attempt: int, path: str) -> None:
-    """Note which checkpoint the attempt starts from. Raises LeaseLost."""
+def record_start(session: Session, lease: Lease, attempt: int, point: Checkpoint | None) -> None:
+    """Note which checkpoint the attempt starts from, and drop the curves it will draw again.
+
+    Raises LeaseLost.
+    """
+    path = None if point is None else point.path
     events = [("job.attempt", {"attempt": attempt, "outcome": None, "resumed_from": path})]
     if change(session, lease.job_id, {}, events=events, sources=ACTIVE, lease=lease) is None:
         raise LeaseLost(lease.job_id)
@@ -66,6 +70,9 @@ def record_resume(session: Session, lease: Lease, attempt: int, path: str) -> No
         .values(resumed_from=path)
         .execution_options(synchronize_session=False)
     )
+    # Epochs completed after the checkpoint are trained and reported again, with the same figures.
+    repeated = Metric.epoch > (0 if point is None else point.epoch)
+    session.execute(delete(Metric).where(Metric.job_id == lease.job_id, repeated))
 
 
 def checkpoints_newest_first(session: Session, job_id: str) -> list[Checkpoint]:

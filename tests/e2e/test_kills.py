@@ -63,7 +63,8 @@ def test_a_training_survives_the_kill_of_its_runner_and_of_everything(up: Up) ->
     models = client.get("/v1/models").json()["data"]
     assert [model["id"] for model in models] == [job["result"]["model_id"]]
     curve = client.get(f"/v1/jobs/{job_id}/metrics?name=loss&limit=200").json()["data"]
-    assert {point["epoch"] for point in curve} == set(range(1, 41))
+    drawn = sorted((point["epoch"], point["split"]) for point in curve)
+    assert drawn == [(epoch, split) for epoch in range(1, 41) for split in ("train", "validation")]
 
 
 def test_ctrl_c_checkpoints_the_job_and_leaves_no_process(up: Up) -> None:

@@ -37,7 +37,7 @@ def test_masks_and_overlap_are_the_engines(tmp_path: Path) -> None:
 
 
 def test_every_picture_is_drawn(tmp_path: Path) -> None:
-    firing = {f"firing/{name}": np.ones((2, width)) for name, width in UNITS.items()}
+    firing = {f"firing/{i:04}/{name}": np.ones((2, UNITS[name])) for i, name in enumerate(UNITS)}
     save_file({"count": np.array([3.0, 0.0]), **firing}, tmp_path / "statistics.safetensors")
     model = Model(id="mdl_0", architecture="small_cnn", approach="nemo", parameters=1, classes=["a", "b"])
     curves = [

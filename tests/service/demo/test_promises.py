@@ -7,6 +7,10 @@ from service.demo.outcome import ApproachOutcome, ComposedForm, promises
 from service.demo.standalone import Measured
 
 
+def alone(accuracy: float) -> Measured:
+    return Measured(accuracy, images=100, latency_ms=1.0, batch_us_per_image=1.0)
+
+
 def outcome(
     *, full: float = 0.98, gated: float = 0.975, static: float = 0.1, outside: float = 0.975
 ) -> ApproachOutcome:
@@ -15,12 +19,11 @@ def outcome(
         metrics=[Metric(name="accuracy", value=full, split="test")],
     )  # fmt: skip
     composition = Composition(id="cmp_0", form="gated", classes=["3", "5"])
-    measured = Measured(outside, images=100, latency_ms=1.0, batch_us_per_image=1.0)
     return ApproachOutcome(
         "nemo", model, [], [],
         composed=[
-            ComposedForm("static", composition, 1.0, full_accuracy=full, accuracy=static),
-            ComposedForm("gated", composition, 1.0, full_accuracy=full, accuracy=gated, standalone=measured),
+            ComposedForm("static", composition, 1.0, full, static, standalone=alone(static)),
+            ComposedForm("gated", composition, 1.0, full, gated, standalone=alone(outside)),
         ],
     )  # fmt: skip
 

@@ -1,0 +1,57 @@
+"""What an attempt tells is told once, however often it has to be told again."""
+
+from sqlalchemy import select, update
+
+from core.results import CheckpointReport, MetricValue
+from service.jobs import leases
+from service.jobs.recording import Notes, checkpoints_newest_first, record, record_start
+from service.jobs.tables import Job, JobAttempt
+from service.models.tables import Metric
+from service.platform.clock import db_now
+from service.platform.database import Database
+from tests.fixtures.jobs import claimed, queued
+
+
+def _curve(*epochs: int) -> Notes:
+    return Notes(metrics=[MetricValue(name="loss", value=1 / e, split="train", epoch=e) for e in epochs])
+
+
+def _epochs(database: Database, job_id: str) -> list[int | None]:
+    with database.read() as session:
+        return list(
+            session.scalars(select(Metric.epoch).where(Metric.job_id == job_id).order_by(Metric.epoch))
+        )
+
+
+def test_a_resumed_attempt_draws_its_part_of_the_curve_anew(database: Database, tenant: str) -> None:
+    job_id = queued(database, tenant)
+    first = claimed(database, job_id)
+    point = CheckpointReport(path="e1", sha256="0" * 64, epoch=1, step=40)
+    notes = _curve(1, 2, 3)
+    notes.checkpoints.append(point)
+    with database.write() as session:
+        record(session, first.lease, first.attempt, notes)
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(lease_expires_at=db_now() - 1))
+    with database.write() as session:
+        leases.reap(session, job_id, 20)
+    second = claimed(database, job_id)
+    with database.write() as session:
+        newest = checkpoints_newest_first(session, job_id)[0]
+        record_start(session, second.lease, second.attempt, newest)
+    assert _epochs(database, job_id) == [1]
+    with database.write() as session:
+        record(session, second.lease, second.attempt, _curve(2, 3))
+        attempt = session.get(JobAttempt, (job_id, second.attempt))
+        assert attempt is not None
+        assert attempt.resumed_from == "e1"
+    assert _epochs(database, job_id) == [1, 2, 3]
+
+
+def test_an_attempt_from_the_start_draws_all_of_it_anew(database: Database, tenant: str) -> None:
+    job_id = queued(database, tenant)
+    claim = claimed(database, job_id)
+    with database.write() as session:
+        record(session, claim.lease, claim.attempt, _curve(1, 2))
+        record_start(session, claim.lease, claim.attempt, None)
+    assert _epochs(database, job_id) == []
