@@ -14,6 +14,9 @@ def demo(
         "demo-output"
     ),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the service's data in OUTPUT/service.")] = False,
+    approaches: Annotated[
+        list[str] | None, typer.Option("--approach", help="nemo or mwt; default: both.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer for a quick look.")] = None,
 ) -> None:
     """Train, extract, compose, download and use modules of real images, on an embedded service."""
@@ -27,8 +30,13 @@ def demo(
             )
         from rich.console import Console
 
-        from service.demo.plan import Plan
+        from service.demo.plan import APPROACHES, Plan
 
-        plan = Plan() if epochs is None else Plan(epochs=epochs)
+        chosen = tuple(approaches or APPROACHES)
+        if unknown := set(chosen) - set(APPROACHES):
+            raise typer.BadParameter(
+                f"{', '.join(sorted(unknown))} is not in the demo", param_hint="--approach"
+            )
+        plan = Plan(chosen) if epochs is None else Plan(chosen, epochs)
         if not run_demo(output.absolute(), plan, keep, Console()):
             fail("promise_broken", "the numbers above do not hold what the demo promises")

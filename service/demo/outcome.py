@@ -36,6 +36,7 @@ class ApproachOutcome:
     full_standalone: Measured | None = None
     statistics_file: Path | None = None
     recipe_files: list[Path] = field(default_factory=list)
+    programs: list[tuple[Path, ComposedForm | None]] = field(default_factory=list)  # None: the full model
 
     @property
     def test_accuracy(self) -> float:

@@ -34,6 +34,7 @@ FORMS = (
 class Plan:
     """What can be made smaller for a quick look."""
 
+    approaches: tuple[str, ...] = tuple(APPROACHES)
     epochs: int = 20
     batch_size: int = 32
     seed: int = 0

@@ -16,7 +16,7 @@ from service.client import CleaveClient, CleaveError
 from service.demo import report
 from service.demo.embedded import EmbeddedService, embedded_service, log_tail
 from service.demo.outcome import ApproachOutcome, Stopwatch, as_json, promises
-from service.demo.plan import APPROACHES, DATASET, Plan
+from service.demo.plan import DATASET, Plan
 from service.demo.plots import draw_all
 from service.demo.scenario import Scenario
 from service.demo.standalone import export_images
@@ -78,7 +78,10 @@ def _run_approaches(
 
     with CleaveClient(service.url, service.api_key) as client, job_bars(console) as add_bar:
         scenario = Scenario(client, plan, output / "images", add_bar, say)
-        return [scenario.run(approach, output, watch) for approach in APPROACHES]
+        outcomes = [scenario.run(approach, output, watch) for approach in plan.approaches]
+        with watch.step("run all downloaded programs with torch alone"):
+            scenario.use(outcomes)
+        return outcomes
 
 
 @contextmanager

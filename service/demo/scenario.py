@@ -58,10 +58,24 @@ class Scenario:
             with watch.step(f"{approach}: compose {class_set(classes)} in {len(FORMS)} forms"):
                 outcome.composed += self._compose_all(outcome, classes)
         with watch.step(f"{approach}: download and verify"):
-            programs = self._download(outcome, output)
-        with watch.step(f"{approach}: run with torch alone"):
-            self._use(outcome, programs)
+            self._download(outcome, output / approach)
         return outcome
+
+    def use(self, outcomes: Sequence[ApproachOutcome]) -> None:
+        """Run every downloaded program in one separate process; each outcome learns what it measured."""
+        names = self._client.datasets.get(DATASET).class_names
+        programs = [(outcome, *program) for outcome in outcomes for program in outcome.programs]
+        asked = [
+            (path, made.composition.classes if made else outcome.model.classes)
+            for outcome, path, made in programs
+        ]
+        for measured, (outcome, _, made) in zip(
+            run_programs(asked, self._images, names), programs, strict=True
+        ):
+            if made is None:
+                outcome.full_standalone = measured
+            else:
+                made.standalone = measured
 
     def _compose_all(self, outcome: ApproachOutcome, classes: Sequence[str]) -> list[ComposedForm]:
         full = self._full_accuracy(outcome, classes)
@@ -94,27 +108,23 @@ class Scenario:
                 return metric.value
         raise JobFailedError("an evaluation ended without an accuracy")
 
-    def _download(self, outcome: ApproachOutcome, output: Path) -> list[tuple[Path, ComposedForm | None]]:
+    def _download(self, outcome: ApproachOutcome, folder: Path) -> None:
         """Fetch the programs, the gated weights, and what the plots need; the client verifies each sha256."""
-        programs: list[tuple[Path, ComposedForm | None]] = []
         program = outcome.model.artifact("program")
-        folder = output / outcome.approach
-        programs.append((self._fetch(program.id, folder / "full_model.pt2"), None))
-        for composed in outcome.composed:
-            name = f"{composed.form.replace(' + ', '_')}_{''.join(composed.composition.classes)}"
-            artifact = composed.composition.artifact("program")
-            loud = composed.form == "gated"
-            programs.append((self._fetch(artifact.id, folder / f"{name}.pt2", loud), composed))
+        outcome.programs.append((self._fetch(program.id, folder / "full_model.pt2"), None))
+        for made in outcome.composed:
+            name = f"{made.form.replace(' + ', '_')}_{''.join(made.composition.classes)}"
+            loud = made.form == "gated"
+            program = made.composition.artifact("program")
+            outcome.programs.append((self._fetch(program.id, folder / f"{name}.pt2", loud), made))
             if loud:
-                weights = composed.composition.artifact("weights")
+                weights = made.composition.artifact("weights")
                 self._fetch(weights.id, folder / f"{name}.safetensors", loud)
         statistics = outcome.model.artifact("statistics")
         outcome.statistics_file = self._fetch(statistics.id, folder / "statistics.safetensors")
         for module in outcome.modules:
-            recipe = module.artifact("recipe")
             path = folder / "modules" / f"{'_'.join(module.classes)}.json"
-            outcome.recipe_files.append(self._fetch(recipe.id, path))
-        return programs
+            outcome.recipe_files.append(self._fetch(module.artifact("recipe").id, path))
 
     def _fetch(self, artifact_id: str, path: Path, loud: bool = False) -> Path:
         done = self._client.artifacts.download(artifact_id, path)
@@ -123,18 +133,6 @@ class Scenario:
                 f"  {done.url}\n    -> {done.path} ({done.size:,} B, sha256 {done.sha256[:16]}... verified)"
             )
         return done.path
-
-    def _use(self, outcome: ApproachOutcome, programs: list[tuple[Path, ComposedForm | None]]) -> None:
-        names = self._client.datasets.get(DATASET).class_names
-        asked = [
-            (path, composed.composition.classes if composed else outcome.model.classes)
-            for path, composed in programs
-        ]
-        for measured, (_, composed) in zip(run_programs(asked, self._images, names), programs, strict=True):
-            if composed is None:
-                outcome.full_standalone = measured
-            else:
-                composed.standalone = measured
 
     def _result(self, job: Job, label: str) -> JobResult:
         """Wait for a job behind a bar. Raises JobFailedError when it does not succeed."""
