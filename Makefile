@@ -63,8 +63,9 @@ fmt: install  ## Format and fix what can be fixed.
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: install  ## What cutting costs and saves; the figures go to benchmarks/results.
+bench: install  ## What cutting costs, and accuracy at every composition size; to benchmarks/results.
 	@$(BIN)/python -m benchmarks.cut
+	@$(BIN)/python -m benchmarks.reuse
 
 openapi: install  ## Rewrite docs/openapi.json after an intended change of the API.
 	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json

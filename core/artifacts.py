@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from core.approaches import create_approach
 from core.architectures import create
@@ -61,6 +61,7 @@ class Recipe(_Strict):
     dataset: str
     dataset_digest: str
     seed: int
+    train_samples: int
     weights_sha256: str = ""
     versions: dict[str, str]
     lineage: dict[str, str] = {}
@@ -113,11 +114,16 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
+def standard_network(recipe: Recipe) -> nn.Module:
+    """The plain architecture with untrained weights: what sizes are compared with."""
+    with torch.random.fork_rng(devices=[]):
+        return create(recipe.architecture, len(recipe.model_classes), recipe.input_shape).eval()
+
+
 def rebuild(recipe: Recipe) -> fx.GraphModule:
     """The recipe's network with untrained weights, in eval mode. Leaves the global random state alone."""
     with torch.random.fork_rng(devices=[]):
-        model = create(recipe.architecture, len(recipe.model_classes), recipe.input_shape)
-        network = create_approach(recipe.approach).attach(model).eval()
+        network = create_approach(recipe.approach).attach(standard_network(recipe)).eval()
     mask = recipe.mask
     if recipe.module is None or mask is None:
         return network
@@ -146,8 +152,17 @@ def load_network(recipe_path: Path, weights_path: Path) -> StoredNetwork:
 
 
 def load(folder: Path) -> StoredNetwork:
-    """Load a downloaded model, module or composition from its folder."""
-    return load_network(folder / RECIPE, folder / WEIGHTS)
+    """Load a downloaded model, module or composition from a folder with its recipe and its weights.
+
+    Files may have any name that ends in `recipe.json` and `.safetensors`; class statistics are passed over.
+    """
+    weights = [path for path in folder.glob("*.safetensors") if not path.name.endswith(STATISTICS)]
+    recipes = list(folder.glob(f"*{RECIPE}"))
+    if len(recipes) != 1 or len(weights) != 1:
+        raise ArtifactError(
+            f"{folder} needs one *{RECIPE} and one *.safetensors; it has {len(recipes)} and {len(weights)}"
+        )
+    return load_network(recipes[0], weights[0])
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

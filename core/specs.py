@@ -7,7 +7,15 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from core.catalog import (
     ARCHITECTURES,
@@ -28,9 +36,18 @@ Split = Literal["validation", "test"]
 ModuleForm = Literal["static", "gated"]
 ArtifactFormat = Literal["safetensors", "pt2"]
 ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2")
+_FORMATS = "Files to offer; safetensors (with its recipe) is always among them."
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
 MetadataText = Annotated[str, Field(max_length=512)]
+
+
+def _with_weights(formats: list[ArtifactFormat]) -> list[ArtifactFormat]:
+    """One spelling for every equal request: the weights are needed for whatever comes later."""
+    return [name for name in ALL_FORMATS if name == "safetensors" or name in formats]
+
+
+Formats = Annotated[list[ArtifactFormat], Field(max_length=2), AfterValidator(_with_weights)]
 
 
 class _Frozen(BaseModel):
@@ -143,9 +160,7 @@ class ExtractSpec(JobOptions):
     threshold: float = Field(
         0.9, gt=0, le=1, description="A unit belongs to a class that fires it at least this often."
     )
-    formats: list[ArtifactFormat] = Field(
-        default_factory=lambda: list(ALL_FORMATS), min_length=1, max_length=2
-    )
+    formats: Formats = Field(default_factory=lambda: list(ALL_FORMATS), description=_FORMATS)
     evaluate: bool = Field(True, description="Measure each module on validation and test data.")
 
     @field_validator("classes")
@@ -174,9 +189,7 @@ class ComposeSpec(JobOptions):
         "gated", description="gated keeps the sliced mask generators; static drops them."
     )
     fold_amplitudes: bool = Field(True, description="static only: scale each unit by its mean mask value.")
-    formats: list[ArtifactFormat] = Field(
-        default_factory=lambda: list(ALL_FORMATS), min_length=1, max_length=2
-    )
+    formats: Formats = Field(default_factory=lambda: list(ALL_FORMATS), description=_FORMATS)
     evaluate: bool = Field(True, description="Measure the composition on validation and test data.")
     composition_id: Identifier | None = Field(None, description="Set by the service; ignored in requests.")
 

@@ -43,6 +43,7 @@ def _recipe(
         dataset="digits",
         dataset_digest="0" * 64,
         seed=0,
+        train_samples=1257,
         versions={},
         module=part,
     )
@@ -121,6 +122,19 @@ def test_folded_amplitudes_survive_the_disk(tmp_path: Path) -> None:
         images = _images(shape)
         assert not torch.allclose(plain(images), folded(images))
         assert torch.equal(load(tmp_path).network(images), folded(images))
+
+
+def test_a_download_loads_under_the_names_it_is_offered_by(tmp_path: Path) -> None:
+    network = _trained_looking("small_cnn", (1, 8, 8), MwtSpec(), seed=1)
+    save_network(network, _recipe("small_cnn", (1, 8, 8), MwtSpec(), None), tmp_path)
+    (tmp_path / RECIPE).rename(tmp_path / "small_cnn-digits-mwt.recipe.json")
+    (tmp_path / WEIGHTS).rename(tmp_path / "small_cnn-digits-mwt.safetensors")
+    (tmp_path / "small_cnn-digits-mwt.statistics.safetensors").write_bytes(b"")
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path).network(_images((1, 8, 8))), network(_images((1, 8, 8))))
+    (tmp_path / "another.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="needs one"):
+        load(tmp_path)
 
 
 def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:

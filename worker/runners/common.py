@@ -2,11 +2,12 @@
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.artifacts import (
     PROGRAM,
@@ -19,6 +20,7 @@ from core.artifacts import (
     load_network,
     load_tensors,
     save_network,
+    standard_network,
 )
 from core.composition.union import ModuleOptions, build_module
 from core.datasets import ImageData, load_dataset
@@ -36,7 +38,6 @@ from core.masks import ModuleMask
 from core.results import FileRef, MetricValue, ModuleResult, RunnerInput
 from core.specs import ArtifactFormat, Split
 from core.statistics import ClassStatistics
-from core.surgery.masking import remove_generators
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def input_data(job: RunnerInput, recipe: Recipe) -> ImageData:
         raise ArtifactError(
             f"dataset {recipe.dataset} is not the one this model was trained on: its digest has changed"
         )
-    return data
+    return replace(data, train=data.train.first(recipe.train_samples))
 
 
 def class_indices(known: Sequence[str], wanted: Iterable[str]) -> list[int]:
@@ -112,7 +113,7 @@ def module_metrics(
 ) -> list[MetricValue]:
     """Accuracy among the module's classes; for one class, how well its logit tells it from all others."""
     if len(classes) == 1:
-        return _detector_metrics(network, data, classes[0])
+        return detector_metrics(network, data, classes[0], SPLITS)
     metrics: list[MetricValue] = []
     for name in SPLITS:
         part = data.split(name).restricted(classes)
@@ -121,13 +122,29 @@ def module_metrics(
     return metrics
 
 
-def _detector_metrics(network: nn.Module, data: ImageData, index: int) -> list[MetricValue]:
-    scores = {split: predict(network, data.split(split), data.info, CPU)[:, 0] for split in SPLITS}
-    threshold = best_threshold(scores["validation"], data.validation.labels == index)
+def detector_metrics(
+    network: nn.Module, data: ImageData, index: int, splits: Sequence[Split], column: int = 0
+) -> list[MetricValue]:
+    """How well one logit tells its class from all others; the threshold is chosen on validation data.
+
+    Args:
+        network: in eval mode.
+        data: the dataset, with all its classes.
+        index: the class, as a label of the dataset.
+        splits: what to report on.
+        column: the class's logit.
+    """
+
+    def scored(split: Split) -> tuple[Tensor, Tensor]:
+        part = data.split(split)
+        return predict(network, part, data.info, CPU)[:, column], part.labels == index
+
+    validation = scored("validation")
+    threshold = best_threshold(*validation)
     metrics = [MetricValue(name="decision_threshold", value=threshold, split="validation")]
-    for split in SPLITS:
-        found = one_vs_rest(scores[split], data.split(split).labels == index, threshold)
-        metrics += found.metrics(split)
+    for split in splits:
+        scores, positive = validation if split == "validation" else scored(split)
+        metrics += one_vs_rest(scores, positive, threshold).metrics(split)
     return metrics
 
 
@@ -138,7 +155,7 @@ class ModuleWriter:
         self.staging = Path(job.staging)
         self.parent = parent
         self.data = data
-        standard = remove_generators(parent.network)
+        standard = standard_network(parent.recipe)
         self.standard_parameters = parameter_count(standard)
         self.standard_flops = multiply_accumulates(standard, parent.recipe.input_shape)
 
@@ -159,6 +176,7 @@ class ModuleWriter:
         recipe = recipe.model_copy(
             update={
                 "classes": names,
+                "versions": code_versions(),
                 "lineage": recipe.lineage | lineage,
                 "module": part.model_copy(update={"notes": notes}),
             }

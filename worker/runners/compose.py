@@ -35,7 +35,8 @@ def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) ->
     )
     check_stop(should_stop)
     data = input_data(job, parent.recipe) if spec.evaluate else None
-    lineage = {"composition_id": spec.composition_id, "modules": ",".join(spec.module_ids)}
+    lineage = {"composition_id": spec.composition_id, "module_ids": ",".join(spec.module_ids)}
+    lineage |= {"model_id": spec.model_id} if spec.model_id else {}
     module = ModuleWriter(job, parent, data).write(mask, part, options, spec.formats, lineage)
     yield Progress(phase="compose", step=2, total=2)
     yield ResultReport(result=ComposeResult(composition_id=spec.composition_id, module=module))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from core.evaluation import classification_metrics, predict
 from core.results import AnyReport, EvaluateResult, Progress, ResultReport, RunnerInput
 from core.specs import EvaluateSpec
-from worker.runners.common import CPU, check_stop, class_indices, input_data, input_network, module_metrics
+from worker.runners.common import CPU, check_stop, class_indices, detector_metrics, input_data, input_network
 
 
 def run(job: RunnerInput, spec: EvaluateSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
@@ -18,9 +18,9 @@ def run(job: RunnerInput, spec: EvaluateSpec, should_stop: Callable[[], bool]) -
     names = spec.classes or recipe.classes
     columns = class_indices(recipe.classes, names)
     indices = [recipe.class_indices[column] for column in columns]
-    if len(recipe.classes) == 1:
-        found = module_metrics(stored.network, data, indices, names)
-        metrics = [metric for metric in found if metric.split in (spec.split, None)]
+    if len(names) == 1:
+        # Among one class alone every answer is right: what counts is telling it from the others.
+        metrics = detector_metrics(stored.network, data, indices[0], [spec.split], columns[0])
     else:
         part = data.split(spec.split).restricted(indices)
         logits = predict(stored.network, part, data.info, CPU)[:, columns]

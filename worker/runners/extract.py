@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from core.surgery.masking import has_generators, recorded_masks
 from torch import Tensor
 
 from core.approaches import create_approach
@@ -15,6 +14,7 @@ from core.masks import ModuleMask
 from core.modularity import cohesion, coupling
 from core.results import AnyReport, ExtractResult, MetricValue, Progress, ResultReport, RunnerInput
 from core.specs import ExtractSpec
+from core.surgery.masking import has_generators, recorded_masks
 from worker.runners.common import (
     CPU,
     ModuleWriter,
@@ -69,7 +69,7 @@ def _set_metrics(
     """Cohesion and coupling of the single-class modules."""
     if len(masks) < 2:
         return []
-    metrics = [MetricValue(name="coupling", value=coupling(list(masks.values())))]
+    metrics = [MetricValue(name="coupling", value=coupling(list(masks.values())), split="train")]
     if data is not None and has_generators(parent.network):
         by_class = cohesion(_responses(parent, data), masks)
         value = sum(by_class.values()) / len(by_class)

@@ -83,6 +83,7 @@ def _save(
         dataset=spec.dataset,
         dataset_digest=data.digest,
         seed=spec.seed,
+        train_samples=len(data.train),
         versions=code_versions(),
         lineage={"train_job_id": job.job_id},
     )
