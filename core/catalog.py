@@ -35,6 +35,7 @@ class DatasetInfo(BaseModel):
     validation: int = Field(description="Images held out of the training data; every selection uses these.")
     test: int = Field(description="Images touched once, for reporting.")
     needs_data_root: bool = Field(description="False for data bundled with an installed package.")
+    files: tuple[str, ...] = Field((), description="What must lie under the data root, decompressed.")
     mean: tuple[float, ...] = Field(description="Per-channel mean, for images scaled to [0, 1].")
     std: tuple[float, ...]
     crop_padding: int = Field(description="Zero padding of the random training crop in pixels; 0 = no crop.")
@@ -42,6 +43,8 @@ class DatasetInfo(BaseModel):
 
 
 _DIGITS = tuple(str(digit) for digit in range(10))
+_IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+_CIFAR = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 ARCHITECTURES: dict[str, ArchitectureInfo] = {
     info.name: info
@@ -97,6 +100,7 @@ DATASETS: dict[str, DatasetInfo] = {
             validation=5_000,
             test=10_000,
             needs_data_root=True,
+            files=tuple(f"MNIST/raw/{name}" for name in _IDX),
             mean=(0.1000,),
             std=(0.2752,),
             crop_padding=4,
@@ -122,6 +126,7 @@ DATASETS: dict[str, DatasetInfo] = {
             validation=5_000,
             test=10_000,
             needs_data_root=True,
+            files=tuple(f"FashionMNIST/raw/{name}" for name in _IDX),
             mean=(0.2188,),
             std=(0.3316,),
             crop_padding=4,
@@ -147,6 +152,7 @@ DATASETS: dict[str, DatasetInfo] = {
             validation=5_000,
             test=10_000,
             needs_data_root=True,
+            files=tuple(f"cifar-10-batches-py/{name}" for name in _CIFAR),
             mean=(0.4914, 0.4822, 0.4465),
             std=(0.2471, 0.2435, 0.2616),
             crop_padding=4,
@@ -161,6 +167,7 @@ DATASETS: dict[str, DatasetInfo] = {
             validation=5_000,
             test=26_032,
             needs_data_root=True,
+            files=("train_32x32.mat", "test_32x32.mat"),
             # The published code normalises SVHN by ImageNet's figures and flips digits: kept as published.
             mean=(0.485, 0.456, 0.406),
             std=(0.229, 0.224, 0.225),

@@ -14,7 +14,6 @@ from core.errors import ArtifactError
 
 _HEADER = "cleave.checkpoint"
 _SUFFIX, _UNFINISHED = ".safetensors", ".tmp"
-_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -71,37 +70,29 @@ def load_checkpoint(path: Path, expected_sha256: str | None) -> Checkpoint:
     return Checkpoint(position, tensors)
 
 
-class CheckpointFolder:
-    """Writes one run's checkpoints and keeps its last two: the newest may be known to nobody yet."""
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> StoredCheckpoint:
+    """Store a checkpoint; when this returns it is complete and survives a crash of the machine.
 
-    def __init__(self, folder: Path, resumed_from: str | None) -> None:
-        self._folder = folder
-        self._own = [resumed_from] if resumed_from else []
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def write(self, checkpoint: Checkpoint) -> StoredCheckpoint:
-        """Store a checkpoint; when this returns it is complete and survives a crash of the machine."""
-        position = checkpoint.position
-        name = f"epoch-{position.epoch:05d}-step-{position.step:07d}{_SUFFIX}"
-        content = save(checkpoint.tensors, metadata={_HEADER: json.dumps(asdict(position))})
-        _write_atomically(self._folder / name, content)
-        self._own = [*(own for own in self._own if own != name), name][-_KEPT:]
-        self._prune()
-        return StoredCheckpoint(name, hashlib.sha256(content).hexdigest())
-
-    def _prune(self) -> None:
-        for path in self._folder.iterdir():
-            if path.suffix in (_SUFFIX, _UNFINISHED) and path.name not in self._own:
-                path.unlink(missing_ok=True)
+    Nothing older is removed: only whoever keeps the record of checkpoints knows which are still needed.
+    """
+    position = checkpoint.position
+    name = f"epoch-{position.epoch:05d}-step-{position.step:07d}{_SUFFIX}"
+    content = save(checkpoint.tensors, metadata={_HEADER: json.dumps(asdict(position))})
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_atomically(folder / name, content)
+    return StoredCheckpoint(name, hashlib.sha256(content).hexdigest())
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         # The new name is durable only when its folder is.

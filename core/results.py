@@ -11,7 +11,8 @@ from core.specs import ModuleForm
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON knows neither NaN nor infinity: written as null they would end the reader instead of the writer.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileRef(_Frozen):

@@ -20,6 +20,7 @@ from core.surgery.sites import GENERATORS
 
 _EVALUATION_BATCH = 512
 _NETWORK, _MOMENTUM, _TALLY = "network.", "momentum.", "tally."
+_DIVERGED = "the {split} loss became NaN or infinite; a smaller learning_rate may help"
 
 
 class EpochTally:
@@ -46,7 +47,7 @@ class EpochTally:
     def require_finite(self) -> None:
         """Raises TrainingDivergedError; this waits for the device."""
         if "loss" in self.sums and not self.sums["loss"].isfinite():
-            raise TrainingDivergedError("the loss became NaN or infinite; a smaller learning_rate may help")
+            raise TrainingDivergedError(_DIVERGED.format(split="training"))
 
     def means(self) -> dict[str, float]:
         """Each figure per sample; `mask_density` is the mean over units of the share on (published log)."""
@@ -120,7 +121,11 @@ class Trainer:
             group["lr"] = self._spec.learning_rate * factor
 
     def finish_epoch(self) -> list[MetricValue]:
-        """The epoch's figures on training and validation data; moves on to the next epoch."""
+        """The epoch's figures on training and validation data; moves on to the next epoch.
+
+        Raises:
+            TrainingDivergedError: The validation loss is NaN or infinite.
+        """
         self.epoch, self.step = self.epoch + 1, 0
         train = [
             MetricValue(name=name, value=value, split="train", epoch=self.epoch)
@@ -136,6 +141,8 @@ class Trainer:
                 logits = self.network(images)
                 loss += F.cross_entropy(logits, labels, reduction="sum").item()
                 right += int((logits.argmax(dim=1) == labels).sum())
+        if not math.isfinite(loss):  # the weights may overflow while batch normalisation keeps training tame
+            raise TrainingDivergedError(_DIVERGED.format(split="validation"))
         count = len(self._validation)
         figures = {"loss": loss / count, "accuracy": right / count}
         return [

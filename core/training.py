@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx
 
-from core.checkpoints import CheckpointFolder, load_checkpoint
+from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData
 from core.devices import deterministic_algorithms
 from core.errors import Interrupted
@@ -41,9 +41,15 @@ class _Watch:
     """When to report, to store and to stop."""
 
     should_stop: Callable[[], bool]
-    folder: CheckpointFolder
+    folder: Path
     progress: _Interval
     checkpoint: _Interval
+
+    @classmethod
+    def start(cls, should_stop: Callable[[], bool], folder: Path, seconds: float) -> "_Watch":
+        """Intervals begin now; `seconds` lie between checkpoints."""
+        now = time.monotonic()
+        return cls(should_stop, folder, _Interval(_PROGRESS_INTERVAL_S, now), _Interval(seconds, now))
 
 
 def train(
@@ -66,7 +72,7 @@ def train(
         data: the images.
         device: where to compute.
         checkpoint_dir: folder for this training's checkpoints, shared by its attempts.
-        resume: a checkpoint of the same spec and data; None starts at the beginning.
+        resume: a checkpoint of the same training; None starts at the beginning.
         should_stop: asked after every step.
 
     Returns:
@@ -78,22 +84,20 @@ def train(
         ArtifactError: `resume` cannot be read or belongs to another training.
     """
     with deterministic_algorithms(device, enabled=spec.deterministic):
-        trainer = Trainer(spec, data, device)
-        if resume is not None:
-            trainer.restore(load_checkpoint(resume, None))
-        now = time.monotonic()
-        folder = CheckpointFolder(checkpoint_dir, resume.name if resume else None)
-        watch = _Watch(
-            should_stop,
-            folder,
-            _Interval(_PROGRESS_INTERVAL_S, now),
-            _Interval(spec.checkpoint_interval_s, now),
-        )
+        trainer = _trainer(spec, data, device, resume)
+        watch = _Watch.start(should_stop, checkpoint_dir, spec.checkpoint_interval_s)
         with recorded_masks(trainer.network) as masks:
             yield _progress(trainer, spec)
             while trainer.epoch < spec.epochs:
                 yield from _train_epoch(trainer, spec, masks, watch)
         return trainer.network.cpu().eval()
+
+
+def _trainer(spec: TrainSpec, data: ImageData, device: torch.device, resume: Path | None) -> Trainer:
+    trainer = Trainer(spec, data, device)
+    if resume is not None:
+        trainer.restore(load_checkpoint(resume, None))
+    return trainer
 
 
 def _train_epoch(trainer: Trainer, spec: TrainSpec, masks: Mapping[str, Tensor], watch: _Watch) -> Reports:
@@ -119,9 +123,9 @@ def _after_step(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
         yield _progress(trainer, spec)
 
 
-def _store(trainer: Trainer, folder: CheckpointFolder) -> CheckpointReport:
+def _store(trainer: Trainer, folder: Path) -> CheckpointReport:
     trainer.tally.require_finite()
-    stored = folder.write(trainer.snapshot())
+    stored = write_checkpoint(folder, trainer.snapshot())
     return CheckpointReport(
         path=stored.name,
         sha256=stored.sha256,

@@ -12,7 +12,6 @@ from service.platform.auth import load_pepper
 from service.platform.bodies import BodyGuard
 from service.platform.database import Database
 from service.platform.errors import AuthRequiredError
-from service.platform.logging import configure_logging
 from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
 from service.platform.storage import open_store
@@ -46,13 +45,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyGuard)
     app.add_middleware(RequestFrame)
     return app
-
-
-def from_environment() -> FastAPI:
-    """For `uvicorn --factory service.app:from_environment`."""
-    settings = Settings()
-    configure_logging(settings)
-    return create_app(settings)
 
 
 @asynccontextmanager

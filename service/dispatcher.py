@@ -114,7 +114,7 @@ def _turn(database: Database, settings: Settings) -> Iterator[Callable[[], objec
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
 
 
-def main() -> None:
+def main(on_ready: Callable[[], object] = lambda: None) -> None:
     """Run until SIGTERM or SIGINT."""
     settings = Settings()
     configure_logging(settings)
@@ -123,6 +123,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings)
     prepare_broker(settings)
+    on_ready()
     Dispatcher(database, CeleryPublisher(create_celery(settings)), settings).run(stop)
     database.dispose()
 

@@ -1,7 +1,8 @@
-"""The API process: `python -m service.server`, with `--fd` on a socket that its parent listens on."""
+"""The API process: `python -m service.server --fd N`, on a socket that its parent listens on."""
 
 import argparse
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -12,7 +13,20 @@ from service.platform.settings import Settings
 _GRACE_S = 3
 
 
-def serve(settings: Settings, listener: socket.socket | None = None) -> None:
+class _Server(uvicorn.Server):
+    """Tells when requests are answered."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def serve(settings: Settings, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGTERM or SIGINT; open streams are cut after a short grace (their clients resume)."""
     config = uvicorn.Config(
         create_app(settings),
@@ -22,17 +36,17 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
         access_log=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    uvicorn.Server(config).run(sockets=None if listener is None else [listener])
+    _Server(config, on_ready).run(sockets=[listener])
 
 
 def main() -> None:
     """Entry point of the module."""
     parser = argparse.ArgumentParser(prog="python -m service.server")
-    parser.add_argument("--fd", type=int, help="Descriptor of a listening socket.")
+    parser.add_argument("--fd", type=int, required=True, help="Descriptor of a listening socket.")
     arguments = parser.parse_args()
     settings = Settings()
     configure_logging(settings)
-    serve(settings, None if arguments.fd is None else socket.socket(fileno=arguments.fd))
+    serve(settings, socket.socket(fileno=arguments.fd))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m worker --queue train`: one worker, one job at a time."""
 
 import argparse
+import json
 import os
 
 from service.platform.settings import Settings
@@ -11,15 +12,29 @@ def main() -> None:
     """Run until SIGTERM (drain: the job is checkpointed and queued again)."""
     parser = argparse.ArgumentParser(prog="python -m worker")
     parser.add_argument("--queue", choices=QUEUES, default="train", help="Which jobs to run.")
+    parser.add_argument("--json", action="store_true", help="Print one line of JSON once it is ready.")
     arguments = parser.parse_args()
     settings = Settings()
     prepare_broker(settings)
+    from celery import signals
+
     from worker.app import app
+
+    if arguments.json:
+        # Celery says goodbye on stdout, which is for JSON only: from here on its stdout is stderr.
+        stdout = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+
+        @signals.worker_ready.connect(weak=False)
+        def _print_ready(**_: object) -> None:
+            stdout.write(json.dumps({"queue": arguments.queue, "data_dir": str(settings.home)}) + "\n")
+            stdout.close()
 
     # Prefork with one child: forking is safe while no torch and no CUDA is in these processes; a solo pool
     # could not acknowledge or drain while a job runs.
     app.worker_main(
         [
+            "--quiet",  # no banner on stdout
             "worker",
             "--pool=prefork",
             "--concurrency=1",

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from service.jobs.recording import checkpoints_newest_first
@@ -10,6 +11,8 @@ from service.jobs.tables import Checkpoint
 from service.platform.database import Database
 
 _LOG = logging.getLogger(__name__)
+_KEPT = 2
+_SUFFIXES = (".safetensors", ".tmp")
 
 
 def newest_good(database: Database, folder: Path, job_id: str) -> Checkpoint | None:
@@ -25,9 +28,33 @@ def newest_good(database: Database, folder: Path, job_id: str) -> Checkpoint | N
     return None
 
 
-def remove(folder: Path) -> None:
-    """Remove a job's folder; it may be gone already."""
-    shutil.rmtree(folder, ignore_errors=True)
+def tidy(database: Database, folder: Path, point: Checkpoint | None) -> None:
+    """Remove what earlier attempts left: unfinished and unreported files, and all but the last two."""
+    with database.read() as session:
+        points = checkpoints_newest_first(session, job_id=folder.name)
+    present = [known.path for known in points if (folder / known.path).is_file()]
+    kept = {*present[:_KEPT], point and point.path}
+    for path in folder.iterdir():
+        if path.suffix in _SUFFIXES and path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def prune(database: Database, folder: Path) -> None:
+    """Remove all but the last two on record. What is not on record yet is newer than they are: it stays."""
+    with database.read() as session:
+        points = checkpoints_newest_first(session, job_id=folder.name)
+    present = [folder / point.path for point in points if (folder / point.path).is_file()]
+    for path in present[_KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def close(folder: Path, *, succeeded: bool) -> None:
+    """Nothing resumes a job that succeeded. What another one left stays for a retry."""
+    if succeeded:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        with suppress(OSError):  # not empty, or never made
+            folder.rmdir()
 
 
 def _sha256(path: Path) -> str:

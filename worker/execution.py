@@ -1,7 +1,6 @@
 """One attempt at one job: claim, run, record, settle. No transaction is open while anything computes."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -24,6 +23,7 @@ from worker import checkpoints
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.recorder import Recorder
+from worker.staging import Stage
 from worker.supervision import Finished, Outcome, Supervision
 
 _LOG = logging.getLogger(__name__)
@@ -51,10 +51,11 @@ class Attempt:
         self._context = context
         self._claim = claim
         self._heartbeat = Heartbeat(context.database, claim.lease, context.settings.lease_ttl_s)
-        self._recorder = Recorder(context.database, claim)
         job_id, token = claim.lease.job_id, claim.lease.token
-        self._staging = context.settings.staging_root / job_id / str(token)
+        self._stage = Stage(context.settings.staging_root / job_id, token)
+        self._staging = self._stage.folder
         self._checkpoints = context.settings.checkpoint_root / job_id
+        self._recorder = Recorder(context.database, claim, self._checkpoints)
 
     def run(self) -> None:
         """Returns when the job has a new state, or is somebody else's."""
@@ -62,13 +63,12 @@ class Attempt:
         try:
             state = self._settle(self._compute())
             _LOG.info("attempt %d of %s ends: %s", self._claim.attempt, self._claim.lease.job_id, state)
-            if state is JobState.SUCCEEDED:
-                checkpoints.remove(self._checkpoints)
+            checkpoints.close(self._checkpoints, succeeded=state is JobState.SUCCEEDED)
         except LeaseLost:
             _LOG.warning("lease of %s lost; nothing is published", self._claim.lease.job_id)
         finally:
             self._heartbeat.finish()
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._stage.close()
 
     def _compute(self) -> Outcome:
         try:
@@ -92,12 +92,14 @@ class Attempt:
         spec = parse_job_spec(claim.spec)
         with self._context.database.read(claim.tenant_id) as session:
             files = job_inputs(session, self._context.store, spec)
-        self._staging.mkdir(parents=True, exist_ok=True)
+        self._stage.open()
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         point = checkpoints.newest_good(self._context.database, self._checkpoints, lease.job_id)
-        if claim.attempt > 1:
+        if claim.attempt > 1 or point is not None:
             with self._context.database.write() as session:
                 record_start(session, lease, claim.attempt, point)
+            # The lease held a moment ago: what is removed is nobody's.
+            checkpoints.tidy(self._context.database, self._checkpoints, point)
         data_root = self._context.settings.data_root
         return RunnerInput(
             job_id=lease.job_id,

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from pathlib import Path
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -9,6 +10,7 @@ from core.results import AnyReport, CheckpointReport, LogReport, MetricReport, P
 from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record
 from service.platform.database import Database
+from worker import checkpoints
 from worker.progress import ProgressMeter
 
 _LOG = logging.getLogger(__name__)
@@ -19,8 +21,9 @@ _MOST_POINTS = 500
 class Recorder:
     """Writes at most once a second; checkpoints at once, because a later attempt depends on their rows."""
 
-    def __init__(self, database: Database, claim: Claim) -> None:
+    def __init__(self, database: Database, claim: Claim, checkpoint_folder: Path) -> None:
         self._database = database
+        self._checkpoint_folder = checkpoint_folder
         self._claim = claim
         self._meter = ProgressMeter()
         self._notes = Notes()
@@ -54,5 +57,14 @@ class Recorder:
                 record(session, self._claim.lease, self._claim.attempt, self._notes)
         except (OperationalError, InterfaceError) as error:
             _LOG.warning("database unavailable, reports are kept: %s", error.orig)
-        else:
-            self._notes = Notes()
+            return
+        recorded, self._notes = self._notes.checkpoints, Notes()
+        if recorded:
+            self._prune()
+
+    def _prune(self) -> None:
+        # Not in the runner: until a checkpoint is on record, the older ones are all that a later attempt has.
+        try:
+            checkpoints.prune(self._database, self._checkpoint_folder)
+        except (OperationalError, InterfaceError) as error:
+            _LOG.warning("database unavailable, old checkpoints stay for now: %s", error.orig)

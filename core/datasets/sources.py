@@ -44,27 +44,25 @@ def read_official(info: DatasetInfo, data_root: Path | None) -> tuple[ImageSplit
         DataRootMissingError: no data root, or the dataset's files are not in it.
         DatasetCorruptError: the files are there but are not the dataset.
     """
-    folder, files, reader = _SOURCES[info.name]
-    _require_files(info, data_root, folder, files)
-    assert data_root is not None  # noqa: S101 - _require_files has refused None
-    with _damage_named(info, data_root / folder):
+    reader = _READERS[info.name]
+    data_root = _require_files(info, data_root)
+    with _damage_named(info, (data_root / info.files[0]).parent):
         train, test = reader(data_root, True), reader(data_root, False)
     for split, size in ((train, info.train + info.validation), (test, info.test)):
         _check(split, info, size)
     return train, test
 
 
-def _require_files(info: DatasetInfo, data_root: Path | None, folder: str, files: tuple[str, ...]) -> None:
+def _require_files(info: DatasetInfo, data_root: Path | None) -> Path:
+    """The data root, which holds the dataset's files. Raises DataRootMissingError."""
     if data_root is None:
-        message = (
-            f"{info.name} is read from a data root; set CLEAVE_DATA_ROOT to the folder that holds {folder}/"
-        )
-        raise DataRootMissingError(message)
-    missing = [name for name in files if not (data_root / folder / name).is_file()]
+        needed = f"{info.name} is read from a data root: set CLEAVE_DATA_ROOT"
+        raise DataRootMissingError(f"{needed} to the folder that holds {info.files[0]}")
+    missing = [name for name in info.files if not (data_root / name).is_file()]
     if missing:
-        place = data_root / folder
-        files_named = f"{info.name} needs {', '.join(missing)} (decompressed) in {place}"
-        raise DataRootMissingError(f"{files_named}; CLEAVE_DATA_ROOT names the data root")
+        needed = f"{info.name} needs {', '.join(missing)} (decompressed) in {data_root}"
+        raise DataRootMissingError(f"{needed}; CLEAVE_DATA_ROOT names the data root")
+    return data_root
 
 
 @contextmanager
@@ -126,18 +124,10 @@ def _svhn(data_root: Path, train: bool) -> ImageSplit:
     return ImageSplit(torch.from_numpy(np.ascontiguousarray(data.data)), torch.from_numpy(data.labels).long())
 
 
-_IDX = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-_CIFAR = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-_SVHN = ("train_32x32.mat", "test_32x32.mat")
-# dataset -> folder under the data root, files that must be there, reader(data_root, train).
-_SOURCES: dict[str, tuple[str, tuple[str, ...], Callable[[Path, bool], ImageSplit]]] = {
-    "mnist": ("MNIST/raw", _IDX, _mnist),
-    "fashion_mnist": ("FashionMNIST/raw", _IDX, _fashion_mnist),
-    "cifar10": ("cifar-10-batches-py", _CIFAR, _cifar10),
-    "svhn": (".", _SVHN, _svhn),
+# dataset -> reader(data_root, train).
+_READERS: dict[str, Callable[[Path, bool], ImageSplit]] = {
+    "mnist": _mnist,
+    "fashion_mnist": _fashion_mnist,
+    "cifar10": _cifar10,
+    "svhn": _svhn,
 }

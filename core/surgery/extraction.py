@@ -81,7 +81,7 @@ def _generator_head(flow: ChannelFlow, gate: fx.Node) -> fx.Node | None:
     """The Linear that writes a gate's masks, if nothing but per-channel functions lie between."""
     node = gate.args[1]
     while isinstance(node, fx.Node) and len(node.users) == 1:
-        if isinstance(flow.layer(node), nn.Linear):
+        if type(flow.layer(node)) is nn.Linear:
             return node if flow.called_once(node) and len(flow.shape(node)) == 2 else None
         if not passes(flow, node) or len(node.all_input_nodes) != 1:
             return None
@@ -111,7 +111,7 @@ def _select_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
     flow.pin(output, "the network returns them")
     logits = _logits(flow)
     layer, index = flow.layer(logits), torch.tensor(list(classes))
-    if isinstance(layer, nn.Linear) and flow.called_once(logits) and len(logits.users) == 1:
+    if type(layer) is nn.Linear and flow.called_once(logits) and len(logits.users) == 1:
         slice_rows(layer, index)
         return
     flow.network.add_submodule("class_selection", ChannelGather(index))

@@ -37,7 +37,8 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
     """Every unit of a traced network by name, in execution order.
 
     A unit is a Conv2d that is not the stem (no convolution or Linear lies before it), has no groups and is
-    called once: two calls of one layer would need two masks.
+    called once: two calls of one layer would need two masks. Subclasses (a parametrised convolution computes
+    its weights anew at each call) are no units: extraction cuts exactly the types it has rules for.
     """
     calls = layer_calls(network)
     deep: set[fx.Node] = set()
@@ -47,7 +48,7 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
         layer = layer_of(network, node)
         if behind or isinstance(layer, nn.Conv2d | nn.Linear):
             deep.add(node)
-        if behind and isinstance(layer, nn.Conv2d) and layer.groups == 1 and calls[id(layer)] == 1:
+        if behind and type(layer) is nn.Conv2d and layer.groups == 1 and calls[id(layer)] == 1:
             name = str(node.target)
             if not name.startswith(f"{GENERATORS}."):
                 sites[name] = _site(network, node, calls)
@@ -85,7 +86,7 @@ def _site(network: fx.GraphModule, conv: fx.Node, calls: Counter[int]) -> UnitSi
     norm, gate = None, None
     reader = _only_reader(conv)
     layer = None if reader is None else layer_of(network, reader)
-    if isinstance(layer, nn.BatchNorm2d) and calls[id(layer)] == 1:
+    if type(layer) is nn.BatchNorm2d and calls[id(layer)] == 1:
         norm, reader = reader, _only_reader(reader)
     if reader is not None and reader.target is apply_mask and reader.args[0] is (norm or conv):
         gate = reader

@@ -34,7 +34,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     Layers keep their qualified names and their train/eval state.
 
     Raises:
-        UntraceableModelError: The forward method depends on data, or takes or returns more than one tensor.
+        UntraceableModelError: The forward method depends on data, or takes or returns more than one tensor;
+            or a hook computes a layer's weight.
     """
     tracer = _Tracer()
     try:
@@ -43,6 +44,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         raise UntraceableModelError(f"{_where(error)}: {error}") from error
     _require_one_tensor(graph)
     traced = fx.GraphModule(tracer.root, graph)
+    _require_own_weights(traced)
     read_results(traced, partial(is_in_place_call, traced))
     return finish(traced)
 
@@ -108,6 +110,22 @@ def _where(error: BaseException) -> str:
     own = [f for f in frames if "torch" not in Path(f.filename).parts and f.filename != __file__]
     frame = own[-1] if own else frames[-1]
     return f"{Path(frame.filename).name}, line {frame.lineno} ({frame.line})"
+
+
+def _require_own_weights(network: fx.GraphModule) -> None:
+    """Hooks that put a weight together from other tensors would undo a cut, and such a weight has no copy."""
+    for node in network.graph.find_nodes(op="call_module"):
+        layer = network.get_submodule(str(node.target))
+        for name, value in vars(layer).items():
+            if isinstance(value, Tensor):
+                raise UntraceableModelError(_HOOKED.format(layer=node.target, tensor=name))
+
+
+_HOOKED = (
+    "{tensor} of layer {layer!r} is neither a parameter nor a buffer: a hook computes it, as those of "
+    "torch.nn.utils.weight_norm, spectral_norm and prune do. Remove the hook (remove_weight_norm, "
+    "remove_spectral_norm, prune.remove) or use torch.nn.utils.parametrizations."
+)
 
 
 def _require_one_tensor(graph: fx.Graph) -> None:

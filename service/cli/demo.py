@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.session import fail, reported_errors
+from service.cli.session import JsonFlag, fail, reported_errors
 
 
 def demo(
@@ -18,6 +18,7 @@ def demo(
         list[str] | None, typer.Option("--approach", help="nemo or mwt; default: both.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer for a quick look.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Train, extract, compose, download and use modules of real images, on an embedded service."""
     with reported_errors(ctx):
@@ -38,5 +39,8 @@ def demo(
                 f"{', '.join(sorted(unknown))} is not in the demo", param_hint="--approach"
             )
         plan = Plan(chosen) if epochs is None else Plan(chosen, epochs)
-        if not run_demo(output.absolute(), plan, keep, Console()):
+        holds = run_demo(output.absolute(), plan, keep, Console(stderr=as_json))
+        if as_json:
+            typer.echo((output / "demo.json").read_text(encoding="utf-8"))
+        if not holds:
             fail("promise_broken", "the numbers above do not hold what the demo promises")

@@ -1,5 +1,6 @@
 """cleave up | api | dispatcher | worker | db | keys: what runs on this machine."""
 
+import json
 import os
 import socket
 import sys
@@ -20,18 +21,20 @@ keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 DataDirOption = Annotated[Path | None, typer.Option(help="Default: CLEAVE_DATA_DIR, else ./.cleave.")]
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")]
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on; default 8321.")]
+JsonLineFlag = Annotated[bool, typer.Option("--json", help="Print one line of JSON once it is ready.")]
 NoAuthFlag = Annotated[
     bool, typer.Option("--no-auth", help="Ask for no API key; only on a loopback address.")
 ]
 
 
-def up(
+def up(  # noqa: PLR0913 - one argument for each option
     ctx: typer.Context,
     data_dir: DataDirOption = None,
     host: HostOption = None,
     port: PortOption = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder with torchvision datasets.")] = None,
     no_auth: NoAuthFlag = False,
+    as_json: JsonLineFlag = False,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C: API, dispatcher and workers."""
     with reported_errors(ctx):
@@ -43,7 +46,16 @@ def up(
         )
         # Here, and not only in the API's process: its refusal would be in a log file.
         require_auth_or_loopback(settings)
-        run_up(settings, on_key=_show_first_key, on_ready=_show_ready)
+        if as_json:
+            made: dict[str, str] = {}
+            home = str(settings.home)
+            run_up(
+                settings,
+                on_key=lambda key: made.update(api_key=key),
+                on_ready=lambda url: _print_line({"url": url, "data_dir": home, **made}),
+            )
+        else:
+            run_up(settings, on_key=_show_first_key, on_ready=_show_ready)
 
 
 def api(
@@ -52,6 +64,7 @@ def api(
     host: HostOption = None,
     port: PortOption = None,
     no_auth: NoAuthFlag = False,
+    as_json: JsonLineFlag = False,
 ) -> None:
     """Run only the API."""
     with reported_errors(ctx):
@@ -62,26 +75,34 @@ def api(
         configure_logging(settings)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         with socket.create_server((settings.host, settings.port), family=family) as listener:
-            serve(settings, listener)
+            host, port = listener.getsockname()[:2]
+            ready = {
+                "url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
+                "data_dir": str(settings.home),
+            }
+            serve(settings, listener, on_ready=lambda: _print_line(ready) if as_json else None)
 
 
-def dispatcher(ctx: typer.Context, data_dir: DataDirOption = None) -> None:
+def dispatcher(ctx: typer.Context, data_dir: DataDirOption = None, as_json: JsonLineFlag = False) -> None:
     """Run only the dispatcher."""
     with reported_errors(ctx):
         from service import dispatcher as process
 
         _export(data_dir)
-        process.main()
+        ready = {"data_dir": str(local_settings().home)}
+        process.main(on_ready=lambda: _print_line(ready) if as_json else None)
 
 
 def worker(
     queue: Annotated[Literal["train", "short"], typer.Option(help="Which jobs to run.")] = "train",
     data_dir: DataDirOption = None,
+    as_json: JsonLineFlag = False,
 ) -> None:
     """Run one worker."""
     _export(data_dir)
+    command = [sys.executable, "-m", "worker", "--queue", queue, *(["--json"] if as_json else [])]
     # The service never imports the worker: it becomes it.
-    os.execv(sys.executable, [sys.executable, "-m", "worker", "--queue", queue])  # noqa: S606 - our own module
+    os.execv(sys.executable, command)  # noqa: S606 - our own module
 
 
 @db_app.command("upgrade")
@@ -136,6 +157,11 @@ def local_settings(**given: Any) -> "Settings":
 def _export(data_dir: Path | None) -> None:
     if data_dir is not None:
         os.environ["CLEAVE_DATA_DIR"] = str(data_dir.absolute())
+
+
+def _print_line(content: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()  # a pipe's reader waits for it, and the process goes on
 
 
 def _show_first_key(key: str) -> None:

@@ -71,6 +71,8 @@ def composition_key(resolved: Resolved, spec: ComposeSpec) -> str:
         "form": spec.form,
         "fold_amplitudes": folds(spec),
         "formats": sorted(set(spec.formats)),
+        # One that was built without figures cannot answer a request for them.
+        "evaluate": spec.evaluate,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -33,10 +33,11 @@ def describe(session: Session, settings: Settings, name: str) -> DatasetDetail:
 
 def require_files(settings: Settings, name: str) -> None:
     """Refuse a job whose dataset cannot be read. Raises DataRootMissingError."""
-    if not _available(DATASETS[name], settings):
+    info = DATASETS[name]
+    if not _available(info, settings):
         raise DataRootMissingError(
             f"The dataset {name} needs its files on the server: set CLEAVE_DATA_ROOT to the folder "
-            "that holds the torchvision datasets, and restart."
+            f"that holds {', '.join(info.files)}, and restart."
         )
 
 
@@ -51,4 +52,7 @@ def record(session: Session, *, tenant_id: str, name: str, digest: str) -> str:
 
 
 def _available(info: DatasetInfo, settings: Settings) -> bool:
-    return not info.needs_data_root or (settings.data_root is not None and settings.data_root.is_dir())
+    root = settings.data_root
+    return not info.needs_data_root or (
+        root is not None and all((root / name).is_file() for name in info.files)
+    )

@@ -11,6 +11,7 @@ from service import submission
 from service.jobs import repository, service
 from service.jobs.creation import accepted, create_once
 from service.jobs.idempotency import IdempotencyKey
+from service.jobs.inheritance import inherit
 from service.jobs.schemas import (
     AttemptRead,
     CheckpointRead,
@@ -121,10 +122,12 @@ def cancel(job_id: JobId, session: Writer, response: Response) -> JobRead:
 async def retry(
     job_id: JobId, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Submit the spec of an ended job again, as a new job."""
+    """Submit the spec of an ended job again, as a new job; a training goes on from its last checkpoint."""
 
     def submit(session: Session) -> Job:
-        return submission.submit(session, caller.tenant_id, service.retry_spec(session, job_id))
+        heir = submission.submit(session, caller.tenant_id, service.retry_spec(session, job_id))
+        inherit(session, service.get(session, job_id), heir)
+        return heir
 
     route = f"/v1/jobs/{job_id}/retry"
     answer = await run_in_threadpool(
@@ -156,7 +159,7 @@ def attempts(job_id: JobId, session: Reader) -> ListOf[AttemptRead]:
 
 @router.get("/{job_id}/checkpoints", operation_id="jobs_checkpoints")
 def checkpoints(job_id: JobId, session: Reader) -> ListOf[CheckpointRead]:
-    """The checkpoints it wrote; only the newest are kept on disk, and none after success."""
+    """The checkpoints it wrote, or took over (attempt 0); two are kept on disk, and none after success."""
     service.get(session, job_id)
     found = repository.checkpoints_of(session, job_id)
     return ListOf[CheckpointRead].of([CheckpointRead.model_validate(c) for c in found])

@@ -15,7 +15,9 @@ from service.platform.pagination import ListOf
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-After = Annotated[int, Query(ge=0, description="Events with a larger number.")]
+# The largest number that the column of a job's event numbers holds.
+_LARGEST_SEQ = 2**31 - 1
+After = Annotated[int, Query(ge=0, le=_LARGEST_SEQ, description="Events with a larger number.")]
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -51,11 +53,11 @@ async def events_stream(
     database: DatabaseDep,
     after: After = 0,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,18}$", description="Wins over `after`.")
+        int | None, Header(ge=0, le=_LARGEST_SEQ, description="Wins over `after`.")
     ] = None,
 ) -> Response:
     """Server-sent events, each once and in order; reconnect with Last-Event-ID."""
-    position = int(last_event_id) if last_event_id else after
+    position = after if last_event_id is None else last_event_id
     over, newest = await run_in_threadpool(_find, database, caller.tenant_id, job_id)
     if over and position >= newest:
         return Response(status_code=204)

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from fastapi import Header
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.jobs.tables import IdempotencyRecord
+from service.platform.database import insert_if_absent
 from service.platform.errors import IdempotencyKeyReusedError
 
 IdempotencyKey = Annotated[
@@ -76,9 +76,7 @@ class Once:
             "status": 0,
             "body": {},
         }
-        insert = postgresql.insert if self.session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        statement = insert(IdempotencyRecord).values(**values).on_conflict_do_nothing()
-        return self.session.scalar(statement.returning(IdempotencyRecord.key)) is not None
+        return insert_if_absent(self.session, IdempotencyRecord, values, key=["tenant_id", "route", "key"])
 
     def _identity(self) -> tuple[Any, ...]:
         return (

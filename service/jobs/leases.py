@@ -148,7 +148,9 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
 
 def expire_all(session: Session) -> None:
     """End every lease and forget every hint under way. Only where no earlier worker can be alive."""
-    session.execute(update(OutboxMessage).values(publish_at=db_now(), published=0))
+    # A hint that was never published waits for its time: it is a failed attempt's delay.
+    under_way = update(OutboxMessage).where(OutboxMessage.published > 0)
+    session.execute(under_way.values(publish_at=db_now(), published=0))
     session.execute(
         update(Job)
         .where(Job.state.in_(list(ACTIVE)))

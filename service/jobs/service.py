@@ -8,7 +8,7 @@ from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec, parse_
 from service.jobs import repository
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
-from service.jobs.transitions import change, hint, move
+from service.jobs.transitions import hint, move
 from service.platform.clock import db_now
 from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
 from service.platform.ids import new_id
@@ -71,8 +71,3 @@ def retry_spec(session: Session, job_id: str) -> AnySpec:
     if job.state not in TERMINAL:
         raise ConflictError(f"The job is {job.state}; only an ended job can be retried.")
     return parse_job_spec({k: v for k, v in job.spec.items() if k != "composition_id"})
-
-
-def note(session: Session, job_id: str, message: str) -> None:
-    """Add a line to the job's log."""
-    change(session, job_id, {}, events=[("job.log", {"level": "info", "message": message})])

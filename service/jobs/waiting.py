@@ -33,8 +33,8 @@ async def until(read: Callable[[], T], done: Callable[[T], bool], seconds: float
 def preferred_wait(prefer: str | None) -> float:
     """Seconds from `Prefer: wait=N` (RFC 7240); 0 without one."""
     for preference in (prefer or "").split(","):
-        name, _, value = preference.strip().partition("=")
-        if name.strip().lower() == "wait" and value.strip().isdigit():
+        name, _, value = (part.strip() for part in preference.partition("="))
+        if name.lower() == "wait" and value.isascii() and value.isdecimal():
             return min(float(value), MAX_WAIT_S)
     return 0.0
 

@@ -110,8 +110,6 @@ def _restore(value: Any, key: Key) -> datetime | str | int | float:
         return value
     if isinstance(key.type, Integer) and type(value) is int and abs(value) < 2**63:
         return value
-    if isinstance(key.type, Integer) and type(value) is int:
-        return value
     if isinstance(key.type, Float) and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     raise ValueError("not a value of this key")

@@ -33,8 +33,6 @@ class ArtifactStore(Protocol):
     def path(self, sha256: str) -> Path:
         """A local, readable file with this content. Raises ArtifactMissingError."""
 
-    def exists(self, sha256: str) -> bool: ...
-
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `start`, in chunks. Raises ArtifactMissingError before the first chunk."""
 
@@ -67,9 +65,6 @@ class LocalStore:
         if not located.is_file():
             raise ArtifactMissingError(f"The content {sha256} is on record but not in the artifact store.")
         return located
-
-    def exists(self, sha256: str) -> bool:
-        return self._locate(sha256).is_file()
 
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         return _read_range(self.path(sha256), start, length)

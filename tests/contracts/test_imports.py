@@ -12,7 +12,11 @@ HEAVY = ("torch", "torchvision", "numpy", "sklearn", "matplotlib")
     ("module", "also_forbidden"),
     [
         ("service.app", ("celery", "worker")),
+        ("service.dispatcher", ("worker",)),
+        ("service.processes", ("worker",)),
         ("worker.app", ("fastapi",)),
+        ("worker.tasks", ()),
+        ("worker.runner", ("fastapi", "celery", "sqlalchemy")),
         ("core.specs", ("service", "fastapi")),
     ],
 )

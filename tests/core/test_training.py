@@ -1,17 +1,19 @@
 """The training loop: it learns, reports what it does, and says what goes wrong."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from core.checkpoints import CheckpointFolder, load_checkpoint
+from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData, batches, load_dataset
 from core.errors import TrainingDivergedError
-from core.results import CheckpointReport, LogReport, Progress
+from core.results import CheckpointReport, LogReport, MetricValue, Progress
 from core.specs import ApproachSpec, MwtSpec, NemoSpec, StandardSpec
 from core.statistics import evaluating
-from core.trainer import EpochTally
+from core.trainer import EpochTally, Trainer
 from tests.core.training_runs import CPU, Run, after, last_checkpoint, run, spec_of
 
 
@@ -26,16 +28,12 @@ class TestReports:
         folder = tmp_path_factory.mktemp("stored")
         return run(spec_of(checkpoint_interval_s=0), digits, folder), folder
 
-    def test_an_interval_of_zero_stores_every_step_and_keeps_the_last_two(
-        self, stored: tuple[Run, Path]
-    ) -> None:
+    def test_an_interval_of_zero_stores_every_step(self, stored: tuple[Run, Path]) -> None:
         result, folder = stored
         reports = result.of(CheckpointReport)
         assert [report.step for report in reports] == list(range(1, 10))
-        assert sorted(path.name for path in folder.iterdir()) == sorted(
-            report.path for report in reports[-2:]
-        )
-        for report in reports[-2:]:
+        assert sorted(path.name for path in folder.iterdir()) == sorted(report.path for report in reports)
+        for report in reports:
             load_checkpoint(folder / report.path, report.sha256)
 
     def test_progress_begins_at_zero_and_ends_complete(self, stored: tuple[Run, Path]) -> None:
@@ -93,10 +91,27 @@ def test_a_last_batch_of_one_image_is_left_out(digits: ImageData, tmp_path: Path
 def test_a_diverging_loss_ends_the_training_by_name(digits: ImageData, tmp_path: Path) -> None:
     """Weight decay of 1 at a learning rate of 10 multiplies every weight by -9 at each step."""
     spec = spec_of(
-        StandardSpec(), learning_rate=10, weight_decay=1, epochs=20, max_train_samples=32, batch_size=4
+        StandardSpec(), learning_rate=10, weight_decay=1, epochs=1, max_train_samples=200, batch_size=2
     )
-    with pytest.raises(TrainingDivergedError, match="learning_rate"):
+    with pytest.raises(TrainingDivergedError, match=r"training loss .* learning_rate"):
         run(spec, digits, tmp_path)
+
+
+def test_a_diverging_validation_loss_ends_the_training_by_name(digits: ImageData) -> None:
+    """Running statistics lag behind weights that explode: training data may still look fine."""
+    trainer = Trainer(spec_of(StandardSpec()), digits, CPU)
+    with torch.no_grad():
+        trainer.network.get_parameter("head.weight").fill_(1e38).view(-1)[::2].neg_()
+    with pytest.raises(TrainingDivergedError, match=r"validation loss .* learning_rate"):
+        trainer.finish_epoch()
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_reports_refuse_figures_that_json_lacks(value: float) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        MetricValue(name="loss", value=value)
+    with pytest.raises(ValidationError, match="finite number"):
+        CheckpointReport(path="p", sha256="0", epoch=1, step=1, metrics={"loss": value})
 
 
 def test_a_unit_that_went_dark_is_reported(digits: ImageData, tmp_path: Path) -> None:
@@ -104,7 +119,7 @@ def test_a_unit_that_went_dark_is_reported(digits: ImageData, tmp_path: Path) ->
     stored = last_checkpoint(run(spec_of(), digits, tmp_path, should_stop=after(3)))
     checkpoint = load_checkpoint(tmp_path / stored.path, stored.sha256)
     checkpoint.tensors["network.mask_generators.blocks__2__conv.expand.bias"].fill_(-1000)
-    darkened = CheckpointFolder(tmp_path, None).write(checkpoint)
+    darkened = write_checkpoint(tmp_path, checkpoint)
     result = run(spec_of(), digits, tmp_path, resume=tmp_path / darkened.name)
     warnings = [report.message for report in result.of(LogReport) if report.level == "warning"]
     assert [message.split(":")[0] for message in warnings] == ["epoch 2", "epoch 3"]

@@ -1,6 +1,6 @@
 """The real `cleave up` in a folder of its own."""
 
-import re
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from service.platform.settings import environment_of
 from tests.fixtures.database import settings_for
 from tests.fixtures.waiting import children_of, command_of, eventually, processes_with
 
-_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+_UP = [sys.executable, "-m", "service.cli", "up", "--json"]
 
 
 @dataclass
@@ -29,21 +29,19 @@ class Up:
     def start(self) -> httpx.Client:
         """Returns a client once the service is ready."""
         environment = environment_of(settings_for(self.home.parent, data_dir=self.home))
-        environment["PYTHONUNBUFFERED"] = "1"
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data-dir", str(self.home)],
+            [*_UP, "--port", "0", "--data-dir", str(self.home)],
             stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
         self.processes.append(process)
         assert process.stdout is not None
-        for line in process.stdout:
-            if "CLEAVE_API_KEY=" in line:
-                self.key = line.partition("=")[2].strip()
-            if found := _URL.search(line):
-                headers = {"Authorization": f"Bearer {self.key}"}
-                client = httpx.Client(base_url=found.group(), headers=headers, timeout=60)
-                self.clients.append(client)
-                return client
+        if line := process.stdout.readline():
+            ready = json.loads(line)
+            self.key = ready.get("api_key", self.key)
+            headers = {"Authorization": f"Bearer {self.key}"}
+            client = httpx.Client(base_url=ready["url"], headers=headers, timeout=60)
+            self.clients.append(client)
+            return client
         raise AssertionError(f"it ended with {process.wait()} before it was ready")
 
     @property

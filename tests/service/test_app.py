@@ -1,5 +1,6 @@
 """Errors of every origin, in one shape."""
 
+import base64
 import json
 import socket
 from pathlib import Path
@@ -39,6 +40,36 @@ class TestFramework:
     def test_a_cursor_that_is_not_ours(self, account: Account, cursor: str) -> None:
         body = problem(account.http.get(f"/v1/models?after={cursor}"))
         assert (body["status"], body["code"]) == (400, "invalid_cursor")
+
+    def test_no_number_of_a_query_is_too_much(self, api: Api, account: Account) -> None:
+        """Every numeric parameter of every path, as the API itself describes them."""
+        model_id = account.registry.train()
+        job_id = account.http.get("/v1/jobs").json()["data"][0]["id"]
+        tried = set()
+        for path, operations in api.app.openapi()["paths"].items():
+            for parameter in operations.get("get", {}).get("parameters", []):
+                if parameter["schema"].get("type") not in ("integer", "number"):
+                    continue
+                url = path.format_map({**dict.fromkeys(("model_id", "name"), model_id), "job_id": job_id})
+                for value in (-1, 2**31, 2**70, "9" * 5000, "nan"):
+                    answer = account.http.get(url, params={parameter["name"]: value})
+                    assert problem(answer)["status"] == 422, (url, parameter["name"], value)
+                tried.add(parameter["name"])
+        assert tried == {"limit", "after", "wait"}
+
+    @pytest.mark.parametrize("number", [2**31, 2**63, 2**70, -(2**63), 1.5, True, float("1e308")])
+    def test_no_number_of_a_cursor_is_too_much(self, account: Account, number: float) -> None:
+        account.registry.extract(account.registry.train(), {"cat": 0.9})
+        job_id = account.http.get("/v1/jobs").json()["data"][0]["id"]
+        for path, position in (
+            ("/v1/models?", [number, "x"]),
+            ("/v1/classes?name=cat&", [number, number, "x"]),
+            ("/v1/classes?name=cat&", [number, 0, "x"]),
+            (f"/v1/jobs/{job_id}/metrics?", [number]),
+        ):
+            cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+            answer = account.http.get(f"{path}after={cursor}")
+            assert answer.status_code in (200, 400), (path, position)
 
     def test_a_crash_tells_the_caller_nothing_of_its_cause(self, tmp_path: Path) -> None:
         settings = settings_for(tmp_path, auth=False)

@@ -11,18 +11,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from core.results import CheckpointReport
 from service.artifacts.tables import Artifact
 from service.jobs import leases, service
-from service.jobs.tables import Checkpoint, JobAttempt
+from service.jobs.inheritance import inherit
+from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.models.tables import Metric, Model
 from service.platform.database import Database
 from service.platform.settings import Settings
-from tests.fixtures.jobs import queued, read_job, states_of
+from tests.fixtures.jobs import claimed, queued, read_job, states_of
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.conftest import Drain
-from worker.checkpoints import newest_good
+from worker.checkpoints import newest_good, tidy
 from worker.context import WorkerContext
 from worker.execution import execute
+from worker.recorder import Recorder
 
 # Small enough to end in a second, checkpointed at every step so that any moment can be resumed.
 SHORT = {"epochs": 12, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0}
@@ -70,6 +73,9 @@ def test_a_killed_runner_is_resumed_from_its_checkpoint_and_the_job_succeeds(
     database: Database, tenant: str, context: WorkerContext, settings: Settings
 ) -> None:
     job_id = queued(database, tenant, **SHORT)
+    left = settings.staging_root / job_id / "0" / "model.safetensors"  # by an attempt whose worker was killed
+    left.parent.mkdir(parents=True)
+    left.touch()
     with once_checkpointed(database, lambda: os.kill(runner_pids()[0], signal.SIGKILL)):
         execute(context, job_id)
     assert states_of(database, job_id)[-1] == "queued"
@@ -93,17 +99,17 @@ def test_a_killed_runner_is_resumed_from_its_checkpoint_and_the_job_succeeds(
         shas = session.scalars(select(Artifact.sha256)).all()
         epochs = session.scalars(select(Metric.epoch).where(Metric.owner_id.is_(None))).all()
     assert shas
-    assert all(context.store.exists(sha) for sha in shas)
+    assert all(context.store.path(sha).is_file() for sha in shas)
     assert {*epochs} == set(range(1, 13))
     assert not (settings.checkpoint_root / job_id).exists()
-    assert list((settings.staging_root / job_id).iterdir()) == []
+    assert not (settings.staging_root / job_id).exists()
     assert runner_pids() == []
     version = job.version
     execute(context, job_id)  # a doubled hint
     assert read_job(database, job_id).version == version
 
 
-def test_cancel_stops_it_after_a_last_checkpoint(
+def test_cancel_stops_it_after_a_last_checkpoint_from_which_a_retry_goes_on(
     database: Database, tenant: str, context: WorkerContext, settings: Settings
 ) -> None:
     job_id = queued(database, tenant, **ENDLESS)
@@ -119,6 +125,18 @@ def test_cancel_stops_it_after_a_last_checkpoint(
     assert (attempt.outcome, attempt.exit_code) == ("cancelled", None)  # it stopped by itself
     assert list((settings.checkpoint_root / job_id).iterdir())
     assert runner_pids() == []
+
+    heir_id = queued(database, tenant, **ENDLESS, max_runtime_s=1)
+    with database.write() as session:
+        inherit(session, session.get_one(Job, job_id), session.get_one(Job, heir_id))
+    execute(context, heir_id)
+    resumed = attempts_of(database, heir_id)[0].resumed_from
+    with database.read() as session:
+        rows = select(Checkpoint.path).where(Checkpoint.job_id == job_id, Checkpoint.path == resumed)
+        assert session.scalars(rows).one() == resumed
+    job = read_job(database, heir_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"]) == ("failed", "timeout")
 
 
 def test_a_drain_puts_it_back_into_the_queue(
@@ -158,7 +176,7 @@ def test_a_worker_that_lost_its_lease_kills_its_runner_and_publishes_nothing(
 
 
 def test_the_users_mistake_fails_the_job_at_once(
-    database: Database, tenant: str, context: WorkerContext
+    database: Database, tenant: str, context: WorkerContext, settings: Settings
 ) -> None:
     job_id = queued(database, tenant, architecture="simcnn", dataset="cifar10")
     execute(context, job_id)
@@ -166,14 +184,44 @@ def test_the_users_mistake_fails_the_job_at_once(
     assert job.state == "failed"
     assert job.error is not None
     assert (job.error["code"], job.error["cause"]) == ("data_root_missing", "user")
+    assert not (settings.checkpoint_root / job_id).exists()
 
 
-def test_a_job_that_runs_too_long_fails(database: Database, tenant: str, context: WorkerContext) -> None:
-    job_id = queued(database, tenant, **ENDLESS, max_runtime_s=1)
-    execute(context, job_id)
-    job = read_job(database, job_id)
-    assert job.error is not None
-    assert (job.state, job.error["code"]) == ("failed", "timeout")
+def test_an_attempt_begins_with_what_can_be_resumed_and_nothing_else(
+    database: Database, tenant: str, tmp_path: Path
+) -> None:
+    job_id = queued(database, tenant)
+    folder = tmp_path / job_id
+    folder.mkdir()
+    with database.write() as session:
+        for step in range(4):
+            (folder / f"{step}.safetensors").touch()
+            row = {"path": f"{step}.safetensors", "sha256": "0" * 64, "epoch": 0, "step": step}
+            session.add(Checkpoint(job_id=job_id, attempt=1, **row))
+    for name in ("9.safetensors", "9.safetensors.77.tmp", "notes.txt"):
+        (folder / name).touch()
+    with database.read() as session:
+        point = session.get_one(Checkpoint, (job_id, "1.safetensors"))
+    tidy(database, folder, point)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"1.safetensors", "2.safetensors", "3.safetensors", "notes.txt"}
+
+
+def test_a_checkpoint_goes_only_when_two_newer_ones_are_on_record(
+    database: Database, tenant: str, tmp_path: Path
+) -> None:
+    job_id = queued(database, tenant)
+    claim = claimed(database, job_id)
+    folder = tmp_path / job_id
+    folder.mkdir()
+    recorder = Recorder(database, claim, folder)
+    for step in range(5):
+        (folder / f"{step}.safetensors").touch()
+    left = []
+    for step in range(3):  # the supervisor hears of three of the five
+        recorder.add(CheckpointReport(path=f"{step}.safetensors", sha256="0" * 64, epoch=0, step=step))
+        left.append(sorted(int(path.stem) for path in folder.iterdir()))
+    assert left == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage"])

@@ -3,6 +3,7 @@
 import torch
 
 from core.surgery.layers import ChannelGather, ChannelScatter
+from core.units import find_units
 from tests.core.surgery.cutting import cut, mask_without, network_in
 from tests.fixtures.networks import (
     CalledTwice,
@@ -11,6 +12,7 @@ from tests.fixtures.networks import (
     ConvolutionalHead,
     Depthwise,
     FlattenChain,
+    Parametrised,
     PreActivation,
     Residual,
     SigmoidGate,
@@ -110,6 +112,18 @@ class TestPins:
             "expand.2 stays at 8 channels for depthwise: grouped convolutions are not cut",
         )
         assert extraction.network.get_submodule("head").in_features == 4
+
+    def test_layers_that_compute_their_weights(self) -> None:
+        model = randomise(Parametrised())
+        assert [unit.name for unit in find_units(model)] == ["before", "after"]
+        notes = cut(model, mask_without(model, before=[0, 1], after=[3])).notes
+        assert [note.split(":")[0] for note in notes] == [
+            "relu stays at 8 channels for scaled",
+            "relu_2 stays at 5 channels for last",
+        ]
+        assert all(
+            "no rule says that ParametrizedConv2d keeps absent channels zero" in note for note in notes
+        )
 
     def test_a_gated_unit_goes_by_its_layers_name(self) -> None:
         modular = network_in("gated", "UnknownOperation")

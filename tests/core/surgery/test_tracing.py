@@ -1,8 +1,12 @@
 """Tracing: what is refused, what is kept, and in-place changes."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import spectral_norm, weight_norm
+from torch.nn.utils.prune import l1_unstructured
 
 from core.errors import InputShapeError, UntraceableModelError
 from core.surgery.tracing import trace, value_shapes
@@ -26,6 +30,10 @@ class TwoOutputs(nn.Module):
         return x, x
 
 
+def prune_half(layer: nn.Module) -> None:
+    l1_unstructured(layer, "weight", 0.5)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
 class TestRefusals:
     def test_data_dependent_control_flow_names_the_line(self) -> None:
         with pytest.raises(UntraceableModelError, match=r"test_tracing\.py, line \d+ \(if x\.sum\(\) > 0:"):
@@ -34,6 +42,14 @@ class TestRefusals:
     @pytest.mark.parametrize(("model", "words"), [(TwoInputs(), "2 inputs"), (TwoOutputs(), "one tensor")])
     def test_only_one_tensor_in_and_out(self, model: nn.Module, words: str) -> None:
         with pytest.raises(UntraceableModelError, match=words):
+            trace(model)
+
+    @pytest.mark.filterwarnings("ignore::FutureWarning")
+    @pytest.mark.parametrize("wrap", [weight_norm, spectral_norm, prune_half])
+    def test_weights_that_a_hook_computes(self, wrap: Callable[[nn.Module], object]) -> None:
+        model = Chain()
+        wrap(model[3].requires_grad_(False))  # frozen, it could be copied: the hook would then undo a cut
+        with pytest.raises(UntraceableModelError, match=r"weight of layer '3' .* or use torch\.nn\.utils"):
             trace(model)
 
     def test_images_the_network_cannot_take(self) -> None:

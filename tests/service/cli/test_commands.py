@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -162,6 +163,22 @@ class TestLocal:
     def test_db_upgrade_twice(self, tmp_path: Path) -> None:
         first, second = (cleave("db", "upgrade", "--data-dir", str(tmp_path), "--json") for _ in range(2))
         assert json.loads(first.stdout) == json.loads(second.stdout)
+
+    @pytest.mark.parametrize("command", ["api --port 0", "dispatcher", "worker --queue train"])
+    def test_a_long_running_command_tells_once_that_it_is_ready(self, command: str, tmp_path: Path) -> None:
+        assert cleave("db", "upgrade", "--data-dir", str(tmp_path)).exit_code == 0
+        arguments = [*command.split(), "--data-dir", str(tmp_path), "--json"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            if "url" in ready:
+                assert httpx.get(f"{ready['url']}/livez").status_code == 200
+            process.terminate()
+            rest, log = process.communicate(timeout=30)
+        assert ready["data_dir"] == str(tmp_path)
+        assert (rest, b"Traceback" in log) == (b"", False)
 
     def test_help_loads_nothing_heavy(self) -> None:
         code = (

@@ -141,7 +141,8 @@ class TestIdentity:
         }
 
     @pytest.mark.parametrize(
-        "change", [{"classes": ["dog", "cat"]}, {"form": "static"}, {"formats": ["safetensors"]}]
+        "change",
+        [{"classes": ["dog", "cat"]}, {"form": "static"}, {"formats": ["safetensors"]}, {"evaluate": False}],
     )
     def test_other_options_make_another(
         self, account: Account, model_id: str, change: dict[str, Any]

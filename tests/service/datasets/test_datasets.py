@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.catalog import DATASETS
 from core.specs import TrainSpec
 from service import submission
 from service.platform.database import Database
@@ -32,15 +33,17 @@ def test_training_on_absent_data_is_refused_with_what_to_set(account: Account) -
     assert "CLEAVE_DATA_ROOT" in answer.json()["detail"]
 
 
-def test_a_data_root_that_exists_is_enough_to_submit(
+def test_a_job_is_queued_once_every_file_is_there(
     database: Database, settings: Settings, tenant: str, tmp_path: Path
 ) -> None:
     spec = TrainSpec(architecture="small_cnn", dataset="mnist")
-    with_root = Database(settings.model_copy(update={"data_root": tmp_path}))
-    gone = Database(settings.model_copy(update={"data_root": tmp_path / "gone"}))
-    with with_root.write(tenant) as session:
+    root = tmp_path / "data"
+    opened = Database(settings.model_copy(update={"data_root": root}))
+    for name in DATASETS["mnist"].files:
+        with opened.write(tenant) as session, pytest.raises(DataRootMissingError, match=name):
+            submission.submit(session, tenant, spec)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    with opened.write(tenant) as session:
         assert submission.submit(session, tenant, spec).state == "queued"
-    with gone.write(tenant) as session, pytest.raises(DataRootMissingError):
-        submission.submit(session, tenant, spec)
-    with_root.dispose()
-    gone.dispose()
+    opened.dispose()

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 
 from service.dispatcher import Dispatcher
 from service.jobs import leases, outbox, service
+from service.jobs.endings import Failed, settle
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
 from service.platform.clock import db_now
 from service.platform.database import Database
@@ -112,6 +113,21 @@ class TestRelay:
 
 
 class TestCare:
+    def test_a_new_start_publishes_again_what_was_under_way_and_keeps_delays(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder, settings: Settings
+    ) -> None:
+        under_way, failed = queued(database, tenant), queued(database, tenant)
+        claim = claimed(database, failed)
+        with database.write() as session:
+            settle(session, claim.lease, Failed("out_of_memory", "No memory.", "oom"), settings)
+        for number in range(3):
+            add_worker(database, number=number)
+        dispatcher.once()
+        with database.write() as session:
+            leases.expire_all(session)
+        dispatcher.once()
+        assert [job_id for job_id, _ in broker.published] == [under_way, under_way]
+
     def test_reaps_expired_leases(self, database: Database, tenant: str, dispatcher: Dispatcher) -> None:
         job_id = queued(database, tenant)
         claimed(database, job_id)

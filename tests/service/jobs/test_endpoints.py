@@ -1,6 +1,7 @@
 """/v1/jobs over a real server."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +221,32 @@ class TestCancelAndRetry:
             (200, "cancelling"),
         ]
 
+    def test_retry_of_a_training_goes_on_from_its_checkpoints(
+        self, account: Account, database: Database, settings: Settings
+    ) -> None:
+        job_id = submit(account)
+        claim = claimed(database, job_id)
+        folder = settings.checkpoint_root / job_id
+        folder.mkdir(parents=True)
+        (folder / "second").write_bytes(b"state")
+        points = [
+            CheckpointReport(path=name, sha256="0" * 64, epoch=epoch, step=0, metrics={})
+            for epoch, name in ((1, "first"), (2, "second"))
+        ]
+        figures = [MetricValue(name="loss", value=0.1, split="train", epoch=e) for e in (1, 2, 3)]
+        with database.write() as session:
+            record(session, claim.lease, 1, Notes(checkpoints=points, metrics=figures))
+        end(database, claim, settings)
+
+        heir = account.http.post(f"/v1/jobs/{job_id}/retry").json()["id"]
+
+        rows = account.http.get(f"/v1/jobs/{heir}/checkpoints").json()["data"]
+        assert [(row["path"], row["attempt"]) for row in rows] == [("second", 0)]
+        shutil.rmtree(folder)
+        assert (settings.checkpoint_root / heir / "second").read_bytes() == b"state"
+        curve = account.http.get(f"/v1/jobs/{heir}/metrics").json()["data"]
+        assert [point["epoch"] for point in curve] == [1, 2]
+
     def test_retry_is_a_new_job_with_the_same_spec(self, account: Account) -> None:
         job_id = submit(account)
         assert account.http.post(f"/v1/jobs/{job_id}/retry").status_code == 409
@@ -268,9 +295,31 @@ class TestEvents:
         assert (len(page["data"]), page["has_more"], page["next_cursor"]) == (2, True, "2")
 
 
+@pytest.mark.parametrize("number", ["2147483648", "9" * 30, "-1", "²"])
+def test_a_position_no_event_can_have(account: Account, number: str) -> None:
+    job_id = submit(account)
+    headers = [(b"Last-Event-ID", number.encode("latin-1"))]
+    answers = [
+        account.http.get(f"/v1/jobs/{job_id}/events", params={"after": number}),
+        account.http.get(f"/v1/jobs/{job_id}/events/stream", params={"after": number}),
+        account.http.get(f"/v1/jobs/{job_id}/events/stream", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 3
+
+
 @pytest.mark.parametrize(
     ("prefer", "seconds"),
-    [(None, 0), ("wait=5", 5), ("respond-async, wait=7", 7), ("wait=9999", 60), ("wait=-1", 0), ("wait", 0)],
+    [
+        (None, 0),
+        ("wait=5", 5),
+        ("respond-async, wait=7", 7),
+        ("wait=9999", 60),
+        ("wait=-1", 0),
+        ("wait", 0),
+        ("wait=²", 0),
+        ("wait=" + "9" * 400, 60),
+        ("wait=nan", 0),
+    ],
 )
 def test_preferred_wait(prefer: str | None, seconds: float) -> None:
     assert preferred_wait(prefer) == seconds
