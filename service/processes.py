@@ -1,5 +1,6 @@
 """`cleave up`: the whole service on one machine, as child processes that start, restart and stop together."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -40,6 +41,10 @@ class PortInUseError(ServiceError):
     code, title = "port_in_use", "The port is in use"
 
 
+class CannotListenError(ServiceError):
+    code, title = "cannot_listen", "The address cannot be listened on"
+
+
 class AlreadyRunningError(ServiceError):
     code, title = "already_running", "Another instance uses this data folder"
 
@@ -71,7 +76,7 @@ def run_up(
         on_ready: Called with the URL once the API answers.
 
     Raises:
-        PortInUseError, AlreadyRunningError, StartError
+        PortInUseError, CannotListenError, AlreadyRunningError, StartError
     """
     if "lease_ttl_s" not in settings.model_fields_set:
         settings = settings.model_copy(update={"lease_ttl_s": _EMBEDDED_LEASE_TTL_S})
@@ -204,9 +209,10 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
             listener.listen(2048)
         except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            message = f"Cannot listen on {where} ({error.strerror}); choose another --port."
-            raise PortInUseError(message) from error
+            where = f"Cannot listen on {settings.host}:{settings.port} ({error.strerror})"
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(f"{where}; choose another --port.") from error
+            raise CannotListenError(f"{where}; is --host an address of this machine?") from error
         yield listener
 
 

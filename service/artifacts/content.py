@@ -5,12 +5,12 @@ Starlette's own range parser had a quadratic-time flaw (CVE-2025-62727); one ran
 
 import base64
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
 from fastapi.responses import Response, StreamingResponse
+from starlette.datastructures import Headers
 
 from service.artifacts.tables import Artifact
 from service.platform.errors import PreconditionFailedError, RangeNotSatisfiableError
@@ -30,7 +30,7 @@ class Span:
 def respond(
     artifact: Artifact,
     store: ArtifactStore,
-    request_headers: Mapping[str, str],
+    request_headers: Headers,
     method: Literal["GET", "HEAD"],
 ) -> Response:
     """The answer to GET or HEAD of an artifact's content.
@@ -42,9 +42,9 @@ def respond(
     """
     etag = f'"{artifact.sha256}"'
     headers = _headers(artifact, etag)
-    if (wanted := request_headers.get("if-match")) and not _names(wanted, etag, weak=False):
+    if (wanted := _list(request_headers, "if-match")) and not _names(wanted, etag, weak=False):
         raise PreconditionFailedError("The content has another digest.")
-    if (known := request_headers.get("if-none-match")) and _names(known, etag, weak=True):
+    if (known := _list(request_headers, "if-none-match")) and _names(known, etag, weak=True):
         return Response(status_code=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Vary")})
     # HEAD has no ranges (RFC 9110, 14.2).
     span = _requested_span(request_headers, etag, artifact.size) if method == "GET" else None
@@ -77,6 +77,11 @@ def _headers(artifact: Artifact, etag: str) -> dict[str, str]:
     }
 
 
+def _list(headers: Headers, name: str) -> str:
+    """A list that may come in several lines (RFC 9110, 5.3)."""
+    return ", ".join(headers.getlist(name))
+
+
 def _names(condition: str, etag: str, *, weak: bool) -> bool:
     """Whether an entity-tag list has `etag`; weak comparison ignores the `W/` mark."""
     tags = [tag.strip() for tag in condition.split(",")]
@@ -85,7 +90,7 @@ def _names(condition: str, etag: str, *, weak: bool) -> bool:
     return "*" in tags or etag in tags
 
 
-def _requested_span(headers: Mapping[str, str], etag: str, size: int) -> Span | None:
+def _requested_span(headers: Headers, etag: str, size: int) -> Span | None:
     """The range to send, or None for the whole: so for several ranges, another unit and a stale If-Range."""
     match = _ONE_RANGE.match(headers.get("range", ""))
     if match is None or headers.get("if-range", etag).strip() != etag or match[1] == match[2] == "":

@@ -1,7 +1,6 @@
 """How results look: JSON for programs, tables for people."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,6 @@ import typer
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-_ID = re.compile(r"[a-z]{2,3}_[0-9a-z]{20,}")
 
 Cell = str | int | float | None
 
@@ -29,25 +26,38 @@ def print_json(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A titled table; columns of numbers are aligned to the right."""
+    """A titled table; one record below the other where the terminal is too narrow for it."""
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
     grid = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         values = [row[index] for row in rows]
         numeric = bool(values) and all(isinstance(value, int | float | None) for value in values)
-        # An id cut in two cannot be copied.
-        whole = any(isinstance(value, str) and _ID.fullmatch(value) for value in values)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
+        grid.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*(cell(value) for value in row))
-    Console().print(grid)
+    if console.measure(grid, options=console.options.update(width=10_000)).maximum <= console.width:
+        console.print(grid)
+        return
+    # Squeezed columns lose headings and cut ids, which then cannot be copied.
+    typer.echo(title)
+    for row in rows:
+        typer.echo("")
+        _lines([(column, cell(value)) for column, value in zip(columns, row, strict=True)])
 
 
 def details(title: str, pairs: Sequence[tuple[str, Cell]]) -> None:
-    """Names and values of one thing."""
-    table(title, ("field", "value"), [(name, cell(value)) for name, value in pairs])
+    """Names and values of one thing; nothing is cut, whatever the width."""
+    typer.echo(title)
+    _lines([(name, cell(value)) for name, value in pairs])
+
+
+def _lines(pairs: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        typer.echo(f"  {name:<{width}}  {value}")
 
 
 def cell(value: Cell) -> str:

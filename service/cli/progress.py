@@ -1,5 +1,6 @@
 """A live bar for a job, on stderr, so that stdout stays for results."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from service.client import CleaveClient
 from service.client.schemas import Job
+
+_LINE_INTERVAL_S = 10.0
 
 
 @contextmanager
@@ -24,6 +27,8 @@ def job_bars(console: Console | None = None) -> Iterator[Callable[[str], Callabl
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
 
         def add(label: str) -> Callable[[Job], None]:
+            if not console.is_terminal:
+                return _plain_lines(console, label)
             task = progress.add_task("", total=100.0, label=label, note="")
             return lambda job: _show(progress, task, job)
 
@@ -36,18 +41,34 @@ def wait_with_bar(client: CleaveClient, job: Job, label: str) -> Job:
         return client.jobs.wait(job.id, on_progress=add(label))
 
 
+def _plain_lines(console: Console, label: str) -> Callable[[Job], None]:
+    """For pipes and logs: the job's id at once, then a line every ten seconds."""
+    next_line = 0.0
+
+    def show(job: Job) -> None:
+        nonlocal next_line
+        if not job.finished and time.monotonic() >= next_line:
+            done = job.progress.percent or 0.0
+            line = f"  {label}: {job.id} {done:.0f} %, {_note(job)}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            next_line = time.monotonic() + _LINE_INTERVAL_S
+
+    return show
+
+
 def _show(progress: Progress, task: TaskID, job: Job) -> None:
-    if job.state == "succeeded":
-        progress.update(task, completed=100.0, note="succeeded")
-        return
+    # An ended job says so elsewhere: finished bars would pile up.
+    progress.update(task, completed=job.progress.percent or 0.0, note=_note(job), visible=not job.finished)
+
+
+def _note(job: Job) -> str:
     now = job.progress
-    done = now.percent or 0.0
     parts = [job.state if job.state != "running" else now.phase or "starting"]
     if now.epoch is not None and now.epochs is not None:
         parts.append(f"epoch {now.epoch}/{now.epochs}")
     if now.eta_seconds is not None and not job.finished:
         parts.append(f"ETA {duration(now.eta_seconds)}")
-    progress.update(task, completed=done, note=" · ".join(parts))
+    return " · ".join(parts)
 
 
 def duration(seconds: float) -> str:

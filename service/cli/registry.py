@@ -15,7 +15,7 @@ models_app = typer.Typer(help="Trained networks.", no_args_is_help=True)
 modules_app = typer.Typer(help="Modules extracted from them.", no_args_is_help=True)
 
 MODULE_COLUMNS = (
-    "id", "classes", "form", "F1 (validation)", "retention", "parameters", "of model", "FLOPs of model",
+    "id", "classes", "form", "F1 (validation)", "retention", "parameters", "of standard", "FLOPs of standard",
 )  # fmt: skip
 
 
@@ -48,8 +48,8 @@ def classes(
     """Which modules know a class, best first."""
     with connect(ctx) as client:
         found = client.classes.find(name)
-    rows = [(e.validation_score, *module_row(e.module), e.model_id) for e in found]
-    columns = ("score (validation)", *MODULE_COLUMNS, "model")
+    rows = [(*module_row(e.module), e.model_id) for e in found]
+    columns = (*MODULE_COLUMNS, "model")
     output.emit(found, as_json, lambda: output.table(f"modules that know {name!r}", columns, rows))
 
 
@@ -148,8 +148,8 @@ def show_network(network: "Module | Composition") -> None:
             ("form", f"{network.form} + amplitudes" if folded else network.form),
             ("retention", output.percent(network.retention_rate)),
             ("parameters", network.parameters),
-            ("of the model", output.percent(network.parameter_rate)),
-            ("FLOPs of the model", output.percent(network.flops_rate)),
+            ("of the standard network", output.percent(network.parameter_rate)),
+            ("FLOPs of the standard network", output.percent(network.flops_rate)),
             *[("note", note) for note in network.notes],
         ],
     )  # fmt: skip

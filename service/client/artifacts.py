@@ -11,7 +11,7 @@ import httpx
 
 from service.client.errors import DigestMismatchError, DownloadInterruptedError
 from service.client.schemas import Artifact
-from service.client.transport import Transport, backoff, describe
+from service.client.transport import Transport, backoff, describe, segment
 
 _FAILURES_IN_A_ROW = 5
 
@@ -34,7 +34,7 @@ class ArtifactsClient:
         self._transport = transport
 
     def get(self, artifact_id: str) -> Artifact:
-        return self._transport.get(f"/v1/artifacts/{artifact_id}", Artifact)
+        return self._transport.get(f"/v1/artifacts/{segment(artifact_id)}", Artifact)
 
     def download(self, artifact_id: str, destination: Path, expected_sha256: str | None = None) -> Download:
         """Fetch the content, going on from what an earlier call left; verify the sha256; rename into place.
@@ -51,7 +51,7 @@ class ArtifactsClient:
         if expected_sha256 is not None and expected_sha256.lower() != artifact.sha256:
             raise DigestMismatchError(f"{artifact_id} is sha256 {artifact.sha256}, not {expected_sha256}")
         target = destination / Path(artifact.filename).name if destination.is_dir() else destination
-        path = f"/v1/artifacts/{artifact_id}/content"
+        path = f"/v1/artifacts/{segment(artifact_id)}/content"
         url = self._transport.base_url + path
         if target.is_file() and target.stat().st_size == artifact.size and _sha256(target) == artifact.sha256:
             return Download(target, url, artifact.size, artifact.sha256, received=0)

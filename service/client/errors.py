@@ -38,6 +38,18 @@ class CleaveApiError(CleaveError):
         self.request_id = request_id
 
 
+class InvalidApiKeyError(CleaveError):
+    """The API key cannot be one; nothing was sent."""
+
+    code = "invalid_api_key"
+
+
+class InvalidIdError(CleaveError):
+    """An id that no thing can have; nothing was sent."""
+
+    code = "invalid_id"
+
+
 class UnexpectedAnswerError(CleaveError):
     """The answer is not what this version of the client understands."""
 

@@ -10,7 +10,7 @@ import httpx
 
 from service.client.errors import CleaveApiError, CleaveConnectionError
 from service.client.schemas import Event, Page
-from service.client.transport import Transport, backoff, describe
+from service.client.transport import Transport, backoff, describe, segment
 
 _SILENCE_S = 40.0  # the service sends a comment every 15 s, so this much silence is a dead connection
 _FAILURES_IN_A_ROW = 8
@@ -54,7 +54,7 @@ def _stream(transport: Transport, job_id: str, after: int, deadline: float | Non
     """One connection's events. Raises httpx.TransportError when it ends before the job did."""
     silence = _SILENCE_S if deadline is None else max(0.1, min(_SILENCE_S, deadline - time.monotonic()))
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-    path = f"/v1/jobs/{job_id}/events/stream"
+    path = f"/v1/jobs/{segment(job_id)}/events/stream"
     with transport.stream(path, headers=headers, read_timeout=silence) as response:
         if response.status_code == 204:
             return
@@ -75,7 +75,7 @@ def _stream(transport: Transport, job_id: str, after: int, deadline: float | Non
 
 def _poll(transport: Transport, job_id: str, after: int, deadline: float | None) -> Iterator[Event | None]:
     """The same events by long polling. Raises CleaveError."""
-    path = f"/v1/jobs/{job_id}/events"
+    path = f"/v1/jobs/{segment(job_id)}/events"
     while True:
         left = _POLL_WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
         params = {"after": after, "wait": round(min(_POLL_WAIT_S, left), 1)}

@@ -9,7 +9,7 @@ from typing import Any
 from service.client.errors import WaitTimeoutError
 from service.client.events import follow
 from service.client.schemas import Event, Job, JobProgress, Metric, Page, Resource
-from service.client.transport import Transport
+from service.client.transport import Transport, segment
 
 
 class Checkpoint(Resource):
@@ -35,7 +35,7 @@ class JobsClient:
         return self._transport.post("/v1/jobs", Job, spec, idempotency_key=key)
 
     def get(self, job_id: str) -> Job:
-        return self._transport.get(f"/v1/jobs/{job_id}", Job)
+        return self._transport.get(f"/v1/jobs/{segment(job_id)}", Job)
 
     def list(
         self,
@@ -50,25 +50,25 @@ class JobsClient:
         return self._transport.get("/v1/jobs", Page[Job], params)
 
     def cancel(self, job_id: str) -> Job:
-        return self._transport.post(f"/v1/jobs/{job_id}/cancel", Job)
+        return self._transport.post(f"/v1/jobs/{segment(job_id)}/cancel", Job)
 
     def retry(self, job_id: str) -> Job:
-        return self._transport.post(f"/v1/jobs/{job_id}/retry", Job)
+        return self._transport.post(f"/v1/jobs/{segment(job_id)}/retry", Job)
 
     def metrics(self, job_id: str) -> builtins.list[Metric]:
         """The training curves."""
-        path = f"/v1/jobs/{job_id}/metrics"
+        path = f"/v1/jobs/{segment(job_id)}/metrics"
         return list(_pages(self._transport, path, Page[Metric]))
 
     def attempts(self, job_id: str) -> builtins.list[Attempt]:
-        return self._transport.get(f"/v1/jobs/{job_id}/attempts", Page[Attempt]).data
+        return self._transport.get(f"/v1/jobs/{segment(job_id)}/attempts", Page[Attempt]).data
 
     def checkpoints(self, job_id: str) -> builtins.list[Checkpoint]:
-        return self._transport.get(f"/v1/jobs/{job_id}/checkpoints", Page[Checkpoint]).data
+        return self._transport.get(f"/v1/jobs/{segment(job_id)}/checkpoints", Page[Checkpoint]).data
 
     def events(self, job_id: str, *, after: int = 0, wait: float | None = None) -> builtins.list[Event]:
         """Events after number `after`; with `wait`, holds up to that many seconds until there is one."""
-        path = f"/v1/jobs/{job_id}/events"
+        path = f"/v1/jobs/{segment(job_id)}/events"
         page = self._transport.get(path, Page[Event], {"after": after, "wait": wait})
         found = page.data
         while page.has_more:

@@ -16,7 +16,7 @@ from service.client.schemas import (
     Module,
     Page,
 )
-from service.client.transport import Transport
+from service.client.transport import Transport, segment
 
 
 class DatasetsClient:
@@ -29,7 +29,7 @@ class DatasetsClient:
         return self._transport.get("/v1/datasets", Page[Dataset]).data
 
     def get(self, name: str) -> Dataset:
-        return self._transport.get(f"/v1/datasets/{name}", Dataset)
+        return self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
 
 
 class ArchitecturesClient:
@@ -52,14 +52,14 @@ class ModelsClient:
         return self._transport.get("/v1/models", Page[Model], {"limit": limit, "after": after})
 
     def get(self, model_id: str) -> Model:
-        return self._transport.get(f"/v1/models/{model_id}", Model)
+        return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
 
     def classes(self, model_id: str) -> builtins.list[ModelClass]:
-        return self._transport.get(f"/v1/models/{model_id}/classes", Page[ModelClass]).data
+        return self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass]).data
 
     def modules(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Module]:
         params = {"limit": limit, "after": after}
-        return self._transport.get(f"/v1/models/{model_id}/modules", Page[Module], params)
+        return self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
 
 
 class ModulesClient:
@@ -83,7 +83,7 @@ class ModulesClient:
         return self._transport.get("/v1/modules", Page[Module], params)
 
     def get(self, module_id: str) -> Module:
-        return self._transport.get(f"/v1/modules/{module_id}", Module)
+        return self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
 
 
 class ClassesClient:
@@ -113,4 +113,4 @@ class CompositionsClient:
         return self._transport.get("/v1/compositions", Page[Composition], params)
 
     def get(self, composition_id: str) -> Composition:
-        return self._transport.get(f"/v1/compositions/{composition_id}", Composition)
+        return self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)

@@ -5,11 +5,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.client.errors import CleaveApiError, CleaveConnectionError, UnexpectedAnswerError
+from service.client.errors import (
+    CleaveApiError,
+    CleaveConnectionError,
+    InvalidApiKeyError,
+    InvalidIdError,
+    UnexpectedAnswerError,
+)
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 Params = Mapping[str, str | int | float | bool | None]
@@ -31,7 +38,7 @@ class Transport:
     """
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        headers = {"Authorization": f"Bearer {_checked(api_key)}"} if api_key else {}
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         try:
@@ -102,6 +109,22 @@ class Transport:
                 response.read()
                 raise api_error(response)
             yield response
+
+
+def segment(name: str) -> str:
+    """An id as one part of a path, whatever is in it. Raises InvalidIdError."""
+    # Dots cannot be quoted: every URL library takes these two as steps to another path.
+    if name in {"", ".", ".."}:
+        raise InvalidIdError(f"{name!r} is not an id")
+    return quote(name, safe="")
+
+
+def _checked(api_key: str) -> str:
+    if not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+        raise InvalidApiKeyError(
+            "the API key has characters that no key has; give it as `cleave keys create` showed it"
+        )
+    return api_key
 
 
 def _parse(response: httpx.Response, answer: type[AnswerT]) -> AnswerT:

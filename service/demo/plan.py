@@ -35,7 +35,7 @@ class Plan:
     """What can be made smaller for a quick look."""
 
     approaches: tuple[str, ...] = tuple(APPROACHES)
-    epochs: int = 20
+    epochs: int = 15
     batch_size: int = 32
     seed: int = 0
 

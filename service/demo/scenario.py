@@ -118,8 +118,9 @@ class Scenario:
             program = made.composition.artifact("program")
             outcome.programs.append((self._fetch(program.id, folder / f"{name}.pt2", loud), made))
             if loud:
-                weights = made.composition.artifact("weights")
-                self._fetch(weights.id, folder / f"{name}.safetensors", loud)
+                # Weights and recipe in a folder of their own: `core.artifacts.load` opens it.
+                for role, file in (("weights", "weights.safetensors"), ("recipe", "recipe.json")):
+                    self._fetch(made.composition.artifact(role).id, folder / name / file, loud)
         statistics = outcome.model.artifact("statistics")
         outcome.statistics_file = self._fetch(statistics.id, folder / "statistics.safetensors")
         for module in outcome.modules:

@@ -1,5 +1,6 @@
 """Errors as callers see them: RFC 9457 problem documents with a stable `code`, whoever raised them."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -31,7 +32,15 @@ FRAMEWORK_CODES = {
     500: "internal_error",
 }
 
+# PostgreSQL: undefined_table and undefined_column; SQLite has one code for everything.
+_UNDEFINED = frozenset({"42P01", "42703"})
+_ABSENT = re.compile(r"no such (table|column)|table \w+ has no column")
+
 _log = structlog.get_logger(__name__)
+
+
+class DatabaseNotMigratedError(UnavailableError):
+    code, title = "database_not_migrated", "The database is not at this version"
 
 
 class FieldProblem(BaseModel):
@@ -94,7 +103,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(sql.OperationalError, _on_database_error)
+    app.add_exception_handler(sql.DBAPIError, _on_database_error)
     app.add_exception_handler(sql.TimeoutError, _on_database_error)
     app.add_exception_handler(Exception, _on_crash)
 
@@ -106,8 +115,8 @@ def _on_service_error(request: Request, error: Exception) -> JSONResponse:
 
 def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = describe_errors(error)
-    refusal = InvalidRequestError(summarise(errors), errors=errors)
+    errors, total = describe_errors(error)
+    refusal = InvalidRequestError(summarise(errors, total), errors=errors)
     refusal.code = headline_code(errors) or refusal.code
     return problem_response(refusal, request.scope)
 
@@ -128,9 +137,22 @@ def _explain(error: HTTPException, request: Request) -> str:
     return str(error.detail)
 
 
+def database_refusal(error: Exception) -> UnavailableError | None:
+    """What a database error says about the database; None for one that is our own fault."""
+    reason = str(getattr(error, "orig", ""))
+    if getattr(getattr(error, "orig", None), "sqlstate", None) in _UNDEFINED or _ABSENT.match(reason):
+        return DatabaseNotMigratedError("The database lacks tables of this version; run `cleave db upgrade`.")
+    # The bare class is what SQLite raises for a file that is no database.
+    if isinstance(error, sql.OperationalError | sql.TimeoutError) or type(error) is sql.DatabaseError:
+        return UnavailableError("The database does not answer. Try again in a moment.")
+    return None
+
+
 def _on_database_error(request: Request, error: Exception) -> JSONResponse:
+    refusal = database_refusal(error)
+    if refusal is None:
+        raise error
     _log.error("database_unavailable", error=type(error).__name__, reason=str(error.args[0])[:300])
-    refusal = UnavailableError("The database does not answer. Try again in a moment.")
     return problem_response(refusal, request.scope)
 
 

@@ -5,14 +5,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+_DRIVERS = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 
 
 class Settings(BaseSettings):
     """Every setting is an environment variable `CLEAVE_<NAME>`; the defaults are the embedded mode."""
 
-    model_config = SettingsConfigDict(env_prefix="CLEAVE_", env_file=None, extra="ignore")
+    # Hidden, because a refused value may be a URL with a password.
+    model_config = SettingsConfigDict(
+        env_prefix="CLEAVE_", env_file=None, extra="ignore", hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(Path(".cleave"), description="Where the embedded mode keeps everything.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder.")
@@ -41,6 +48,13 @@ class Settings(BaseSettings):
     warm_runner_jobs: int = Field(50, ge=1, description="A warm runner is replaced after this many jobs.")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_supported(cls, url: str | None) -> str | None:
+        if url and not _is_supported(url):
+            raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+        return url
 
     @cached_property
     def home(self) -> Path:
@@ -76,6 +90,14 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """Message folder of the filesystem broker."""
         return self.home / "broker"
+
+
+def _is_supported(url: str) -> bool:
+    try:
+        parsed = make_url(url)
+        return (parsed.get_backend_name(), parsed.get_driver_name()) in _DRIVERS
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        return False
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

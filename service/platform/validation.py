@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
+# A body can be wrong in as many places as it has fields; nobody reads so many.
+MAX_ERRORS = 100
 # Pydantic's own name is the code, except where ours says it better.
 _CODES = {
     "literal_error": "unknown_value",
@@ -23,16 +25,18 @@ NAMED_VALUES = {
 }
 
 
-def describe_errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """One entry for each thing that is wrong, in the order found."""
-    return [_describe(item, error.body) for item in error.errors()]
+def describe_errors(error: RequestValidationError) -> tuple[list[dict[str, Any]], int]:
+    """One entry for each of the first things that are wrong, in the order found; and how many there are."""
+    found = error.errors()
+    return [_describe(item, error.body) for item in found[:MAX_ERRORS]], len(found)
 
 
-def summarise(errors: list[dict[str, Any]]) -> str:
+def summarise(errors: list[dict[str, Any]], total: int) -> str:
     """One sentence for a person."""
     first = errors[0]
     more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
-    return f"{first['pointer'] or 'the body'}: {first['message']}{more}"
+    left_out = f" ({total - len(errors)} left out of `errors`)" if total > len(errors) else ""
+    return f"{first['pointer'] or 'the body'}: {first['message']}{more}{left_out}"
 
 
 def headline_code(errors: list[dict[str, Any]]) -> str | None:
@@ -43,7 +47,7 @@ def headline_code(errors: list[dict[str, Any]]) -> str | None:
 
 def _describe(item: dict[str, Any], body: Any) -> dict[str, Any]:
     place, *path = item["loc"]
-    pointer = _pointer(path, item["type"], body) if place == "body" else f"/{path[-1]}" if path else ""
+    pointer = _pointer(path, item["type"], body) if place == "body" else _joined(path)
     if item["type"].startswith("union_tag"):
         pointer += "/" + item["ctx"]["discriminator"].strip("'")
     code = _CODES.get(item["type"], item["type"])
@@ -54,7 +58,7 @@ def _describe(item: dict[str, Any], body: Any) -> dict[str, Any]:
 
 def _pointer(path: list[Any], kind: str, body: Any) -> str:
     """JSON pointer of an error, without the tags of unions that pydantic puts into the path."""
-    parts: list[str] = []
+    parts: list[Any] = []
     here = body
     for index, step in enumerate(path):
         inside_list = isinstance(here, list) and isinstance(step, int) and step < len(here)
@@ -62,8 +66,12 @@ def _pointer(path: list[Any], kind: str, body: Any) -> str:
             here = here[step]
         elif not (kind == "missing" and index == len(path) - 1):
             continue
-        parts.append(str(step).replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{part}" for part in parts)
+        parts.append(step)
+    return _joined(parts)
+
+
+def _joined(steps: list[Any]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 def _message(item: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from core.approaches import create_approach
 from core.artifacts import ModulePart, StoredNetwork
 from core.composition.union import ModuleOptions
 from core.datasets import ImageData, batches
-from core.errors import UnsupportedFormError
 from core.masks import ModuleMask
 from core.modularity import cohesion, coupling
 from core.results import AnyReport, ExtractResult, MetricValue, Progress, ResultReport, RunnerInput
@@ -29,10 +28,6 @@ from worker.runners.common import (
 def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
     """Derive each group's mask from stored statistics, cut it out, measure it, write its files."""
     parent = input_network(job)
-    if spec.form == "gated" and not has_generators(parent.network):
-        raise UnsupportedFormError(
-            "a model trained without mask generators has no gated modules; ask for static"
-        )
     statistics = input_statistics(job)
     approach = create_approach(parent.recipe.approach)
     data = input_data(job, parent.recipe) if spec.evaluate else None
