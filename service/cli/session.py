@@ -105,7 +105,7 @@ def _explain_os(error: OSError, host: str | None) -> tuple[str, str]:
         return "port_in_use", str(error)
     if error.errno in _NOT_OUR_ADDRESS:
         where = host or "the host"
-        reason = error.strerror.partition(" (while")[0]
+        reason = (error.strerror or "").partition(" (while")[0]
         return "cannot_listen", f"cannot listen on {where} ({reason}); is it an address of this machine?"
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "not_a_folder", f"{error.filename} is not a folder, or is below a file; choose another place"

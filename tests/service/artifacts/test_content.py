@@ -89,6 +89,18 @@ class TestConditions:
             assert answer.headers["ETag"] == etag
         assert download.get(If_None_Match='"other"').status == 200
 
+    def test_a_list_in_several_lines(self, download: Download) -> None:
+        etag = download.get().headers["ETag"]
+
+        def status(name: str, *lines: str) -> int:
+            headers = [(name, line) for line in lines]
+            return download.account.http.get(download.url, headers=headers).status_code
+
+        assert status("If-None-Match", '"other"', etag) == 304
+        assert status("If-None-Match", '"other"', '"another"') == 200
+        assert status("If-Match", '"other"', etag) == 200
+        assert status("If-Match", '"other"', '"another"') == 412
+
     def test_if_match(self, download: Download) -> None:
         etag = download.get().headers["ETag"]
         assert download.get(If_Match=etag).status == 200

@@ -1,0 +1,139 @@
+"""Mistakes of whoever runs the service here: one line with a stable code, and never "this is a bug"."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli.main import app
+from service.platform.settings import Settings
+from tests.service.client.live import LiveService
+
+
+def refused(*arguments: str, **environment: str) -> tuple[str, str]:
+    """The code and the whole text of a refusal."""
+    result = CliRunner().invoke(app, arguments, env=environment)
+    assert (result.exit_code, result.stdout) == (1, ""), result.exception
+    return code_of(result.stderr), result.stderr
+
+
+def refused_process(*arguments: str) -> tuple[str, str]:
+    """The same of a process of its own, for commands that set up logging."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return code_of(done.stderr), done.stderr
+
+
+def code_of(text: str) -> str:
+    assert "Traceback" not in text
+    assert text.startswith("error [")
+    return text.partition("[")[2].partition("]")[0]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    return str(tmp_path / "home")
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "foo",
+            "mysql://u:hunter2@h/x",
+            "postgres://u:hunter2@h/x",
+            "postgresql+asyncpg://u:hunter2@h/x",
+            "postgresql+psycopg://u:hunter2@h:port/x",
+        ],
+    )
+    def test_a_url_that_cannot_be_used(self, home: str, url: str) -> None:
+        code, text = refused("db", "upgrade", "--data-dir", home, CLEAVE_DATABASE_URL=url)
+        assert code == "invalid_settings"
+        assert "/database_url: must be sqlite:///FILE or postgresql+psycopg://" in text
+        assert "hunter2" not in text
+
+    @pytest.mark.parametrize(
+        "url", ["sqlite:///x.db", "postgresql://u@h/x", "postgresql+psycopg://u:p@h:5432/x", ""]
+    )
+    def test_a_url_that_can_be_used(self, tmp_path: Path, url: str) -> None:
+        assert Settings(data_dir=tmp_path, database_url=url).database_url == url
+
+    @pytest.mark.parametrize(
+        "url", ["postgresql+psycopg://nobody@127.0.0.1:1/none", "sqlite:////nonexistent/cleave.db"]
+    )
+    def test_a_database_that_cannot_be_reached(self, home: str, url: str) -> None:
+        code, text = refused("up", "--port", "0", "--data-dir", home, CLEAVE_DATABASE_URL=url)
+        assert (code, text.count("\n")) == ("database_unavailable", 1)
+        assert "CLEAVE_DATABASE_URL" in text
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "cleave.db").write_bytes(b"garbage" * 1000)
+        code, text = refused("db", "upgrade", "--data-dir", str(tmp_path))
+        assert (code, text.count("\n")) == ("database_unavailable", 1)
+
+
+class TestAddress:
+    @pytest.mark.parametrize("command", ["up", "api"])
+    @pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])
+    def test_not_ours(self, home: str, command: str, host: str) -> None:
+        code, text = refused_process(command, "--host", host, "--port", "0", "--data-dir", home)
+        assert code == "cannot_listen"
+        assert host in text
+
+    @pytest.mark.parametrize("command", ["up", "api"])
+    def test_taken(self, live: LiveService, home: str, command: str) -> None:
+        port = live.url.rpartition(":")[2]
+        assert refused_process(command, "--port", port, "--data-dir", home)[0] == "port_in_use"
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("below", ["", "/folder"])
+    def test_a_data_folder_that_is_a_file(self, tmp_path: Path, below: str) -> None:
+        file = tmp_path / "file"
+        file.touch()
+        code, text = refused("up", "--port", "0", "--data-dir", f"{file}{below}")
+        assert code == "not_a_folder"
+        assert str(file) in text
+
+    def test_a_download_below_a_file(self, live: LiveService, tmp_path: Path) -> None:
+        artifact_id, _ = live.publish(b"weights", tmp_path)
+        file = tmp_path / "file"
+        file.touch()
+        where = ("--url", live.url, "--api-key", live.api_key)
+        assert refused(*where, "download", artifact_id, str(file / "x"))[0] == "not_a_folder"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        "command", ["jobs show", "models show", "modules show", "jobs cancel", "download"]
+    )
+    def test_an_empty_id(self, live: LiveService, command: str) -> None:
+        where = ("--url", live.url, "--api-key", live.api_key)
+        assert refused(*where, *command.split(), "")[0] == "invalid_id"
+
+    def test_an_api_key_that_is_none(self) -> None:
+        code, text = refused("--api-key", "\u043a\u043b\u044e\u0447", "jobs", "list")
+        assert code == "invalid_api_key"
+        assert "cleave keys create" in text
+
+    @pytest.mark.parametrize("option", ["--tenant", "--name"])
+    @pytest.mark.parametrize("name", ["", "  ", "a\tb", "a\nb", "\udcff", "x" * 201])
+    def test_a_name_that_cannot_be_shown(self, home: str, option: str, name: str) -> None:
+        assert refused("keys", "create", option, name, "--data-dir", home)[0] == "invalid_name"
+        assert not Path(home).exists()
+
+    def test_a_name_is_kept_as_given(self, live: LiveService) -> None:
+        home, name = str(live.settings.home), " \u00dcn\u00ef " + "x" * 195
+        made = CliRunner().invoke(app, ["keys", "create", "--tenant", name, "--data-dir", home, "--json"])
+        assert made.exit_code == 0
+        with live.database.engine.connect() as connection:
+            names = connection.exec_driver_sql("SELECT name FROM tenants").scalars().all()
+        assert name in names
