@@ -140,7 +140,7 @@ def _explain(error: HTTPException, request: Request) -> str:
 def database_refusal(error: Exception) -> UnavailableError | None:
     """What a database error says about the database; None for one that is our own fault."""
     reason = str(getattr(error, "orig", ""))
-    if getattr(getattr(error, "orig", None), "sqlstate", None) in _UNDEFINED:
+    if getattr(getattr(error, "orig", None), "sqlstate", None) in _UNDEFINED or _ABSENT.match(reason):
         return DatabaseNotMigratedError("The database lacks tables of this version; run `cleave db upgrade`.")
     # The bare class is what SQLite raises for a file that is no database.
     if isinstance(error, sql.OperationalError | sql.TimeoutError) or type(error) is sql.DatabaseError:
