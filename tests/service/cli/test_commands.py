@@ -1,6 +1,7 @@
 """The command line against the real application: JSON is only JSON, errors are one line with a code."""
 
 import json
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -172,11 +173,15 @@ class TestLocal:
             [sys.executable, "-m", "service.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
-            ready = json.loads(process.stdout.readline())
-            if "url" in ready:
-                assert httpx.get(f"{ready['url']}/livez").status_code == 200
-            process.terminate()
-            rest, log = process.communicate(timeout=30)
+            try:
+                assert select.select([process.stdout], [], [], 60)[0], "it never said that it is ready"
+                ready = json.loads(process.stdout.readline())
+                if "url" in ready:
+                    assert httpx.get(f"{ready['url']}/livez").status_code == 200
+                process.terminate()
+                rest, log = process.communicate(timeout=30)
+            finally:
+                process.kill()
         assert ready["data_dir"] == str(tmp_path)
         assert (rest, b"Traceback" in log) == (b"", False)
 
