@@ -172,7 +172,6 @@ class RunnerInput(_Frozen):
     staging: str = Field(description="Absolute folder for this attempt's files.")
     checkpoints: str = Field(description="Absolute folder of the job's checkpoints, shared by its attempts.")
     resume: str | None = Field(None, description="Checkpoint to resume from, relative to `checkpoints`.")
-    resume_sha256: str | None = None
     files: dict[str, str] = Field(
         default_factory=dict,
         description="Inputs by role, absolute, read-only: weights, recipe, statistics of the model (or of "

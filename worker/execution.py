@@ -108,7 +108,6 @@ class Attempt:
             staging=str(self._staging),
             checkpoints=str(self._checkpoints),
             resume=point and point.path,
-            resume_sha256=point and point.sha256,
             files={role: str(path) for role, path in files.items()},
             data_root=None if data_root is None else str(data_root.absolute()),
         )

@@ -14,7 +14,6 @@ from core.results import CheckpointReport, LogReport, MetricValue
 from service.jobs.endings import Failed, settle
 from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record
-from service.jobs.waiting import preferred_wait
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.client import Account, Api
@@ -305,21 +304,3 @@ def test_a_position_no_event_can_have(account: Account, number: str) -> None:
         account.http.get(f"/v1/jobs/{job_id}/events/stream", headers=headers),
     ]
     assert [answer.status_code for answer in answers] == [422] * 3
-
-
-@pytest.mark.parametrize(
-    ("prefer", "seconds"),
-    [
-        (None, 0),
-        ("wait=5", 5),
-        ("respond-async, wait=7", 7),
-        ("wait=9999", 60),
-        ("wait=-1", 0),
-        ("wait", 0),
-        ("wait=²", 0),
-        ("wait=" + "9" * 400, 60),
-        ("wait=nan", 0),
-    ],
-)
-def test_preferred_wait(prefer: str | None, seconds: float) -> None:
-    assert preferred_wait(prefer) == seconds
