@@ -53,11 +53,11 @@ def main() -> None:
 
 def measure_architecture(name: str, fractions: list[float]) -> list[dict[str, Any]]:
     """One row per form and kept fraction."""
-    size = ARCHITECTURES[name].max_size
+    size = min(32, ARCHITECTURES[name].max_size)  # the papers' size
     shape = (3, size, size)
     model = create(name, CLASSES, shape)
     units = {unit.name: unit.width for unit in find_units(model)}
-    gated = create_approach(NemoSpec()).attach(model).eval()
+    gated = create_approach(NemoSpec()).attach(model, CLASSES).eval()
     images = torch.randn(4, *shape)
     rows = []
     for fraction in fractions:

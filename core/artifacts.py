@@ -123,7 +123,8 @@ def standard_network(recipe: Recipe) -> nn.Module:
 def rebuild(recipe: Recipe) -> fx.GraphModule:
     """The recipe's network with untrained weights, in eval mode. Leaves the global random state alone."""
     with torch.random.fork_rng(devices=[]):
-        network = create_approach(recipe.approach).attach(standard_network(recipe)).eval()
+        approach = create_approach(recipe.approach)
+        network = approach.trained(standard_network(recipe), len(recipe.model_classes)).eval()
     mask = recipe.mask
     if recipe.module is None or mask is None:
         return network

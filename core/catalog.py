@@ -7,7 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ArchitectureName = Literal["small_cnn", "simcnn", "rescnn", "vgg16", "resnet18"]
+ArchitectureName = Literal[
+    "small_cnn", "lenet5", "simcnn", "rescnn", "vgg16", "resnet18", "resnet34", "resnet50", "mobilenet",
+    "vit_small", "deit_small",
+]  # fmt: skip
+# Networks of other packages, by their own names there; the worker knows which exist.
+PACKAGES = ("torchvision", "timm")
+PACKAGED_NAME = rf"^({'|'.join(PACKAGES)}):[a-z0-9_]{{1,80}}$"
 DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "svhn"]
 
 
@@ -46,6 +52,8 @@ _DIGITS = tuple(str(digit) for digit in range(10))
 _IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _CIFAR = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
+_BOTH_FORMS = "32x32 form below 64 pixels, 224 form from there on."
+
 ARCHITECTURES: dict[str, ArchitectureInfo] = {
     info.name: info
     for info in (
@@ -54,6 +62,12 @@ ARCHITECTURES: dict[str, ArchitectureInfo] = {
             description="Stem and five 3x3 convolutions with batch normalisation, global pooling.",
             min_size=8,
             max_size=32,
+        ),
+        ArchitectureInfo(
+            name="lenet5",
+            description="LeNet5: two 5x5 convolutions, 120-84 hidden neurons, ReLU.",
+            min_size=16,
+            max_size=64,
         ),
         ArchitectureInfo(
             name="simcnn", description="SimCNN: 13 plain convolutions.", min_size=32, max_size=32
@@ -70,7 +84,27 @@ ARCHITECTURES: dict[str, ArchitectureInfo] = {
             min_size=32,
             max_size=32,
         ),
-        ArchitectureInfo(name="resnet18", description="ResNet18, 32x32 form.", min_size=32, max_size=32),
+        ArchitectureInfo(name="resnet18", description=f"ResNet18, {_BOTH_FORMS}", min_size=32, max_size=256),
+        ArchitectureInfo(name="resnet34", description=f"ResNet34, {_BOTH_FORMS}", min_size=32, max_size=256),
+        ArchitectureInfo(name="resnet50", description=f"ResNet50, {_BOTH_FORMS}", min_size=32, max_size=256),
+        ArchitectureInfo(
+            name="mobilenet",
+            description="MobileNet v1: 13 depthwise-separable blocks; stem of stride 1 below 64 pixels.",
+            min_size=32,
+            max_size=256,
+        ),
+        ArchitectureInfo(
+            name="vit_small",
+            description="ViT-S: 12 blocks of width 384, 12 heads; patches of 4 pixels, of 16 from 64 on.",
+            min_size=8,
+            max_size=256,
+        ),
+        ArchitectureInfo(
+            name="deit_small",
+            description="DeiT-S: like vit_small with 6 heads and a distillation token; mean of both heads.",
+            min_size=8,
+            max_size=256,
+        ),
     )
 }
 

@@ -43,6 +43,12 @@ class UntraceableModelError(CoreError):
     code = "untraceable_model"
 
 
+class MissingPackageError(CoreError):
+    """What was asked for needs an optional package that is not installed."""
+
+    code = "package_missing"
+
+
 class ClassNotInModelError(CoreError):
     """A requested class is not among the model's classes."""
 

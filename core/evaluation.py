@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.catalog import DatasetInfo
-from core.datasets import ImageSplit, batches
+from core.datasets import ImageSplit, StopRequest, batches, stoppable
 from core.results import MetricValue
 from core.specs import Split
 
@@ -16,12 +16,21 @@ _BATCH = 512
 
 
 @torch.no_grad()
-def predict(network: nn.Module, split: ImageSplit, info: DatasetInfo, device: torch.device) -> Tensor:
-    """Logits (N, outputs) on the CPU, in the split's order. The network must be in eval mode."""
+def predict(
+    network: nn.Module,
+    split: ImageSplit,
+    info: DatasetInfo,
+    device: torch.device,
+    should_stop: StopRequest = lambda: False,
+) -> Tensor:
+    """Logits (N, outputs) on the CPU, in the split's order. The network must be in eval mode.
+
+    Raises:
+        Interrupted: `should_stop` became true.
+    """
     network.to(device)
-    return torch.cat(
-        [network(images).float().cpu() for images, _ in batches(split, info, _BATCH, device=device)]
-    )
+    drawn = stoppable(batches(split, info, _BATCH, device=device), should_stop)
+    return torch.cat([network(images).float() for images, _ in drawn]).cpu()  # one wait for the device
 
 
 def positions(labels: Tensor, classes: Sequence[int]) -> Tensor:

@@ -1,11 +1,14 @@
-"""Export to `torch.export` programs: one file that needs nothing but torch to run."""
+"""Export to files that need nothing of ours to run: `torch.export` programs and ONNX models."""
 
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from core.artifacts import Recipe, program_metadata
+from core.errors import MissingPackageError
 
 
 class _Deployed(nn.Module):
@@ -36,3 +39,32 @@ def export_program(network: nn.Module, recipe: Recipe, path: Path) -> None:
     with torch.no_grad():
         program = torch.export.export(deployed, (example,), dynamic_shapes={"images": {0: batch}})
     torch.export.save(program, path, extra_files=program_metadata(recipe))
+
+
+def export_onnx(network: nn.Module, recipe: Recipe, path: Path) -> None:
+    """Write an ONNX model: `images` as for `export_program` in, `logits` out; `cleave.json` in its metadata.
+
+    Raises:
+        MissingPackageError: the packages of the extra `onnx` are not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - what torch.onnx writes with
+    except ImportError as error:
+        raise MissingPackageError(
+            "ONNX needs the packages of an extra: pip install 'cleave[onnx]'"
+        ) from error
+    deployed = _Deployed(network, recipe).eval()
+    example = torch.zeros(2, *recipe.input_shape)
+    batch = torch.export.Dim("batch", min=1)
+    with torch.no_grad(), redirect_stdout(io.StringIO()):  # torch prints its progress
+        program = torch.onnx.export(
+            deployed, (example,), input_names=["images"], output_names=["logits"], dynamo=True,
+            dynamic_shapes={"images": {0: batch}}, verbose=False,
+        )  # fmt: skip
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned nothing")
+    model = program.model_proto
+    onnx.helper.set_model_props(model, program_metadata(recipe))
+    onnx.checker.check_model(model)
+    onnx.save_model(model, path)

@@ -21,8 +21,17 @@ def generator(*parts: int | str) -> torch.Generator:
 @contextmanager
 def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
     """Seed torch's global state (dropout, initialisation) inside the block and restore it after."""
-    # fork_rng without a list would save and restore the state of every GPU of the machine.
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed(*parts))
+    # torch.manual_seed and fork_rng would visit every kind of device torch knows, at each step.
+    seed, before = derive_seed(*parts), torch.get_rng_state()
+    on_gpu = device.type == "cuda"
+    gpu_before = torch.cuda.get_rng_state(device) if on_gpu else None
+    try:
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
+    finally:
+        torch.set_rng_state(before)
+        if gpu_before is not None:
+            torch.cuda.set_rng_state(gpu_before, device)

@@ -5,21 +5,34 @@ The API validates with these models, the job row stores them, the runner hands t
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
+from core.approach_specs import (
+    GATED_RECIPES,
+    ApproachSpec,
+    CleaveSpec,
+    Frozen,
+    ModaSpec,
+    MwtSpec,
+    NemoSpec,
+    StandardSpec,
+)
 from core.catalog import (
     ARCHITECTURES,
     DATASETS,
+    PACKAGED_NAME,
+    PACKAGES,
     ArchitectureInfo,
     ArchitectureName,
     DatasetInfo,
@@ -27,9 +40,10 @@ from core.catalog import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "DATASETS", "ApproachSpec", "ArchitectureInfo", "ArchitectureName", "ArtifactFormat",
-    "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec", "ExtractSpec", "JobSpec", "ModuleForm",
-    "MwtSpec", "NemoSpec", "Split", "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
+    "ARCHITECTURES", "DATASETS", "GATED_RECIPES", "ApproachSpec", "ArchitectureInfo", "ArchitectureName",
+    "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec",
+    "ExtractSpec", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec",
+    "TrainSpec", "parse_job_spec", "spec_digest",
 ]  # fmt: skip
 
 Split = Literal["validation", "test"]
@@ -37,6 +51,7 @@ ModuleForm = Literal["static", "gated"]
 ArtifactFormat = Literal["safetensors", "pt2"]
 ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2")
 _FORMATS = "Files to offer; safetensors (with its recipe) is always among them."
+_FORM = "gated keeps the sliced mask generators, static drops them; null = gated where the model has any."
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
 MetadataText = Annotated[str, Field(max_length=512)]
@@ -47,52 +62,22 @@ def _with_weights(formats: list[ArtifactFormat]) -> list[ArtifactFormat]:
     return [name for name in ALL_FORMATS if name == "safetensors" or name in formats]
 
 
+def _known_architecture(name: str) -> str:
+    """A registered name, or one of another package in the right form."""
+    if name not in ARCHITECTURES and not re.fullmatch(PACKAGED_NAME, name):
+        known = [f"'{known}'" for known in (*ARCHITECTURES, *(f"{package}:<name>" for package in PACKAGES))]
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(known[:-1])} or {known[-1]}"})
+    return name
+
+
+_ARCHITECTURE_SCHEMA = {
+    "anyOf": [{"enum": list(ARCHITECTURES), "type": "string"}, {"pattern": PACKAGED_NAME, "type": "string"}]
+}
+Architecture = Annotated[str, AfterValidator(_known_architecture), WithJsonSchema(_ARCHITECTURE_SCHEMA)]
 Formats = Annotated[list[ArtifactFormat], Field(max_length=2), AfterValidator(_with_weights)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class StandardSpec(_Frozen):
-    """Plain training: cross-entropy, no mask generators. The baseline."""
-
-    name: Literal["standard"] = "standard"
-    recipe: Literal["published"] = "published"
-
-
-class MwtSpec(_Frozen):
-    """MwT (ICSE 2024): mask generators trained with cohesion and coupling losses."""
-
-    name: Literal["mwt"] = "mwt"
-    recipe: Literal["published"] = "published"
-    alpha: float = Field(0.5, ge=0, le=100, description="Weight of the cohesion loss.")
-    beta: float = Field(1.5, ge=0, le=100, description="Weight of the coupling loss.")
-
-
-class NemoSpec(_Frozen):
-    """NeMo (TOSEM 2025): mask generators trained with one contrastive loss."""
-
-    name: Literal["nemo"] = "nemo"
-    recipe: Literal["published"] = "published"
-    alpha: float = Field(1.3, ge=0, le=100, description="Weight of the contrastive loss.")
-    temperature: float = Field(0.2, ge=0.01, le=10, description="Temperature of the contrastive loss.")
-    zero_terms: bool = Field(
-        True, description="Keep the exp(0) terms of unselected pairs, as the published code does."
-    )
-    self_term: bool = Field(
-        True, description="Count each sample as its own positive, as the published code does."
-    )
-    first_unit_in_loss: bool = Field(
-        False,
-        description="False: the first masked layer enters the loss as all ones (published code, CNNs).",
-    )
-
-
-ApproachSpec = Annotated[StandardSpec | MwtSpec | NemoSpec, Field(discriminator="name")]
-
-
-class JobOptions(_Frozen):
+class JobOptions(Frozen):
     """What every kind of job accepts beside its own parameters; not part of the spec's digest."""
 
     priority: int = Field(50, ge=0, le=100, description="Larger runs earlier.")
@@ -108,28 +93,56 @@ class TrainSpec(JobOptions):
     """Train a network from scratch, modular or standard."""
 
     kind: Literal["train"] = "train"
-    architecture: ArchitectureName = Field(description="Registered architecture.")
+    architecture: Architecture = Field(
+        description="Registered architecture, or a classifier of torchvision or timm by its name there."
+    )
     dataset: DatasetName = Field(description="Built-in dataset.")
-    approach: ApproachSpec = Field(default_factory=lambda: NemoSpec(), description="Training method.")
-    epochs: int = Field(200, ge=1, le=2000)
-    batch_size: int = Field(128, ge=2, le=8192)
-    learning_rate: float = Field(0.05, gt=0, le=10)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0, le=1)
+    approach: ApproachSpec = Field(
+        default_factory=lambda: CleaveSpec(), description="Training method; without a `recipe`: cleave."
+    )
+    epochs: int = Field(200, ge=1, le=2000, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=2, le=8192, description="Images per step.")
+    learning_rate: float = Field(0.05, gt=0, le=10, description="At the start; a cosine takes it to 0.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum; 0 = none.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="L2 penalty of the optimiser.")
     augment: bool = Field(True, description="Apply the dataset's training augmentation, where it has one.")
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the weights, the batches and the augmentation.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the worker's GPU, if any.")
     deterministic: bool = Field(True, description="Same bits on the same machine; a little slower on a GPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of products; weights and losses are float32. auto = bfloat16 on GPUs that have it.",
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Micro-batches per step, to save memory; BatchNorm and modularity losses see one.",
+    )
+    early_stop_patience: int | None = Field(
+        None,
+        ge=1,
+        le=2000,
+        description="End after this many epochs without better validation accuracy and keep the best epoch.",
+    )
     max_train_samples: int | None = Field(
-        None, ge=10, description="Train on the first N images of the fixed order."
+        None, ge=10, le=10_000_000, description="Train on the first N images of the fixed order."
     )
     checkpoint_interval_s: float = Field(
         30.0, ge=0, le=3600, description="Seconds between checkpoints; 0 = every step."
     )
 
     @model_validator(mode="after")
+    def _micro_batches_fit(self) -> "TrainSpec":
+        if self.batch_size < 2 * self.gradient_accumulation:
+            raise ValueError("batch_size must be at least twice gradient_accumulation")
+        return self
+
+    @model_validator(mode="after")
     def _image_fits(self) -> "TrainSpec":
-        info, (_, height, width) = ARCHITECTURES[self.architecture], DATASETS[self.dataset].input_shape
+        info, (_, height, width) = ARCHITECTURES.get(self.architecture), DATASETS[self.dataset].input_shape
+        if info is None:  # another package's network: the worker asks it
+            return self
         if not (info.min_size <= min(height, width) and max(height, width) <= info.max_size):
             message = (
                 f"{info.name} takes images of {info.min_size} to {info.max_size} pixels; "
@@ -150,9 +163,7 @@ class ExtractSpec(JobOptions):
         max_length=1000,
         description="Class names per module; null = one module for each class.",
     )
-    form: ModuleForm = Field(
-        "gated", description="gated keeps the sliced mask generators; static drops them."
-    )
+    form: ModuleForm | None = Field(None, description=_FORM)
     fold_amplitudes: bool = Field(
         True,
         description="static only: scale each unit by its mean mask value over the module's classes.",
@@ -185,9 +196,7 @@ class ComposeSpec(JobOptions):
         None, description="Null = the model whose modules know the classes best."
     )
     strategy: Literal["union"] = "union"
-    form: ModuleForm = Field(
-        "gated", description="gated keeps the sliced mask generators; static drops them."
-    )
+    form: ModuleForm | None = Field(None, description=_FORM)
     fold_amplitudes: bool = Field(True, description="static only: scale each unit by its mean mask value.")
     formats: Formats = Field(default_factory=lambda: list(ALL_FORMATS), description=_FORMATS)
     evaluate: bool = Field(True, description="Measure the composition on validation and test data.")

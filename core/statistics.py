@@ -69,33 +69,36 @@ def _group(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
 
 
 class StatisticsAccumulator:
-    """Adds up batches; keeps sums only, never samples."""
+    """Adds up batches on the masks' device; keeps sums only, never samples."""
 
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
-        self._count = torch.zeros(num_classes, dtype=torch.float64)
-        self._firing: dict[str, Tensor] = {}
-        self._amplitude: dict[str, Tensor] = {}
+        self._widths: dict[str, int] = {}
+        # Of all units side by side: count (C,), firing (C, K), amplitude (C, K).
+        self._sums: tuple[Tensor, Tensor, Tensor] | None = None
 
     def add(self, masks: Mapping[str, Tensor], labels: Tensor) -> None:
         """Add one batch: unit -> (N, n) masks, and labels (N,)."""
+        self._widths = {unit: mask.shape[1] for unit, mask in masks.items()}
+        values = torch.cat([mask.detach().double() for mask in masks.values()], dim=1)  # (N, K)
         # A product with the one-hot labels is deterministic on every device; scatter-add is not.
-        members = nn.functional.one_hot(labels, self._num_classes).T.double()  # (C, N)
-        self._count += members.sum(dim=1).cpu()
-        for unit, mask in masks.items():
-            values = mask.detach().double()
-            _add_to(self._firing, unit, members @ (values > 0).double())
-            _add_to(self._amplitude, unit, members @ values)
+        classes = torch.arange(self._num_classes, device=labels.device)
+        members = (labels[None, :] == classes[:, None]).double()  # (C, N)
+        batch = (members.sum(dim=1), members @ (values > 0).double(), members @ values)
+        sums = self._sums or tuple(torch.zeros_like(value) for value in batch)
+        self._sums = (sums[0] + batch[0], sums[1] + batch[1], sums[2] + batch[2])
 
     def result(self) -> ClassStatistics:
         """The sums so far, on the CPU."""
-        firing = {unit: value.cpu() for unit, value in self._firing.items()}
-        amplitude = {unit: value.cpu() for unit, value in self._amplitude.items()}
-        return ClassStatistics(self._count.clone(), firing, amplitude)
+        if self._sums is None:
+            return ClassStatistics(torch.zeros(self._num_classes, dtype=torch.float64), {}, {})
+        count, firing, amplitude = (value.cpu() for value in self._sums)
+        return ClassStatistics(count, self._by_unit(firing), self._by_unit(amplitude))
 
-
-def _add_to(sums: dict[str, Tensor], unit: str, value: Tensor) -> None:
-    sums[unit] = sums[unit] + value if unit in sums else value
+    def _by_unit(self, sums: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(sums, list(self._widths.values()), dim=1)
+        # clone: tensor files refuse parts of one tensor.
+        return {unit: part.clone() for unit, part in zip(self._widths, parts, strict=True)}
 
 
 @contextmanager

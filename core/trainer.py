@@ -2,87 +2,67 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from core.approaches import LossTerms, create_approach
+from core.acceleration import LAYOUT, arithmetic, autocast, fast_layout, pooled_generators
+from core.approaches import create_approach
 from core.architectures import create
 from core.checkpoints import Checkpoint, TrainingPosition
 from core.datasets import BatchPlan, ImageData, draw
 from core.errors import ArtifactError, TrainingDivergedError
+from core.optimisation import micro_batches, sgd
+from core.replicas import Replicas, shared_batch_norm
 from core.results import MetricValue
-from core.seeding import derive_seed, seeded
+from core.seeding import derive_seed, generator, seeded
+from core.selection import BestEpoch
 from core.specs import TrainSpec, spec_digest
 from core.statistics import evaluating
-from core.surgery.sites import GENERATORS
+from core.tally import DIVERGED, EpochTally
 
 _EVALUATION_BATCH = 512
-_NETWORK, _MOMENTUM, _TALLY = "network.", "momentum.", "tally."
-_DIVERGED = "the {split} loss became NaN or infinite; a smaller learning_rate may help"
-
-
-class EpochTally:
-    """Sums over the samples of one epoch, kept on the device so that no step waits for it."""
-
-    def __init__(self, sums: Mapping[str, Tensor] | None = None) -> None:
-        self.sums: dict[str, Tensor] = dict(sums or {})
-
-    def add(self, loss: LossTerms, masks: Mapping[str, Tensor], right: Tensor) -> None:
-        """Add a batch; `right` (N,) says which samples were classified correctly."""
-        count = len(right)
-        self._add("samples", torch.full_like(loss.total, count, dtype=torch.float64))
-        self._add("loss", loss.total.detach().double() * count)
-        self._add("accuracy", right.sum().double())
-        for name, value in loss.terms.items():
-            self._add(f"loss_{name}", value.detach().double() * count)
-        if masks:
-            on = torch.stack([(mask > 0).double().mean() for mask in masks.values()])
-            self._add("density", on * count)  # (units,)
-
-    def _add(self, name: str, value: Tensor) -> None:
-        self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def require_finite(self) -> None:
-        """Raises TrainingDivergedError; this waits for the device."""
-        if "loss" in self.sums and not self.sums["loss"].isfinite():
-            raise TrainingDivergedError(_DIVERGED.format(split="training"))
-
-    def means(self) -> dict[str, float]:
-        """Each figure per sample; `mask_density` is the mean over units of the share on (published log)."""
-        means = {name: value / self.sums["samples"] for name, value in self.sums.items() if name != "samples"}
-        density = means.pop("density", None)
-        # Sorted: a restored tally lists its sums in another order than the one that was stored.
-        figures = {name: means[name].item() for name in sorted(means)}
-        return figures if density is None else figures | {"mask_density": density.mean().item()}
-
-    def dead(self, units: list[str]) -> list[str]:
-        """Units none of whose neurons was on for any sample of the epoch."""
-        density = self.sums.get("density")
-        return [] if density is None else [units[i] for i in (density == 0).nonzero().flatten().tolist()]
+_NETWORK, _MOMENTUM, _TALLY, _BEST = "network.", "momentum.", "tally.", "best."
 
 
 class Trainer:
     """One training: SGD with Nesterov momentum, cosine schedule per epoch (MwT's and NeMo's recipe).
 
-    Every random draw is a function of (seed, epoch, step), so network, momentum, tally and position are the
-    whole state: a run restored from them continues bit for bit.
+    Every random draw is a function of (seed, epoch, step), so network, momentum, tally, best epoch and
+    position are the whole state: a run restored from them continues bit for bit. Under torch.distributed each
+    process computes its rows of every batch, and the losses are those of the whole batch (`core.replicas`).
     """
 
     def __init__(self, spec: TrainSpec, data: ImageData, device: torch.device) -> None:
         self._spec, self._data, self._device = spec, data, device
+        self._replicas = Replicas.current()
+        self._dtype = arithmetic(spec.precision, device)
         self._approach = create_approach(spec.approach)
         # On the CPU: the same initial weights whatever device trains.
         with seeded(torch.device("cpu"), spec.seed, "initialise"):
             model = create(spec.architecture, len(data.info.class_names), data.info.input_shape)
-            self.network: fx.GraphModule = self._approach.attach(model)
-        self.network.to(device).train()
-        self._optimizer = _optimizer(self.network, spec)
-        self._train = data.train.first(spec.max_train_samples or len(data.train)).to(device)
-        self._validation = data.validation.to(device)
+            self.network: fx.GraphModule = self._approach.attach(model, len(data.info.class_names))
+        self.network.to(device, memory_format=LAYOUT).train()  # type: ignore[call-overload]  # torch's stub lacks it
+        self._forward = _replicated(self.network, self._replicas)
+        self._optimizer = sgd(self.network, spec)
+        self._train = data.train.first(spec.max_train_samples or len(data.train)).near(device)
+        self._validation = data.validation.every(self._replicas.count, self._replicas.rank).near(device)
+        self.masks: Mapping[str, Tensor] = {}
         self.epoch = self.step = 0
-        self.tally = EpochTally()
+        self.tally, self.best = EpochTally(), BestEpoch(spec.early_stop_patience)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Steps are taken inside this block: only there does the network have its hooks."""
+        with (
+            self._approach.recorded(self.network) as self.masks,
+            pooled_generators(self.network),
+            shared_batch_norm(self.network, self._replicas),
+        ):
+            yield
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,26 +73,71 @@ class Trainer:
         """Steps since the start of the training."""
         return self.epoch * self.steps_per_epoch + self.step
 
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or `early_stop_patience` epochs brought nothing better."""
+        return self.epoch >= self._spec.epochs or self.best.exhausted(self.epoch)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process reports and stores; of several it is the first."""
+        return self._replicas.rank == 0
+
+    def agreed(self, flag: bool) -> bool:
+        """The first process's flag: all must stop at the same step."""
+        return self._replicas.agree(flag, self._device)
+
     def remaining_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch that were not yet trained on."""
-        return draw(self._train, self._data.info, self._plan())
+        return draw(self._train, self._data.info, self._plan(), self._device)
 
     def _plan(self) -> BatchPlan:
         seed = derive_seed(self._spec.seed, "epoch", self.epoch)
         augment = seed if self._spec.augment else None
         return BatchPlan(self._spec.batch_size, seed, augment, start=self.step, drop_single=True)
 
-    def train_on(self, images: Tensor, labels: Tensor, masks: Mapping[str, Tensor]) -> None:
-        """One step. `masks` is refilled by the network's forward pass (`recorded_masks`)."""
+    def train_on(self, images: Tensor, labels: Tensor) -> None:
+        """One step, on a batch of which this process computes its share."""
         self._set_learning_rate()
         self._optimizer.zero_grad(set_to_none=True)
-        with seeded(self._device, self._spec.seed, "step", self.epoch, self.step):
-            logits = self.network(images)
-            loss = self._approach.loss(logits, masks, labels)
-            loss.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        pieces = micro_batches(len(labels), self._spec.gradient_accumulation)
+        with seeded(self._device, self._spec.seed, "step", self.epoch, self.step, *self._own_draws()):
+            for piece in pieces:
+                with ExitStack() as unsynchronised:
+                    if piece is not pieces[-1] and isinstance(self._forward, DistributedDataParallel):
+                        unsynchronised.enter_context(self._forward.no_sync())
+                    self._prepare(labels[piece], piece.start)
+                    self._add_gradients(images[piece], labels[piece], len(labels))
+        self._approach.condition_gradients(self.network)
         self._optimizer.step()
-        self.tally.add(loss, masks, logits.detach().argmax(dim=1) == labels)
         self.step += 1
+
+    def _own_draws(self) -> tuple[int, ...]:
+        return (self._replicas.rank,) if self._replicas.rank else ()
+
+    def _prepare(self, labels: Tensor, first: int) -> None:
+        own = self._replicas.share(len(labels))
+        random = generator(self._spec.seed, "approach", self.epoch, self.step, first)
+        self._approach.prepare(self.network, labels, own, random)
+
+    def _add_gradients(self, images: Tensor, labels: Tensor, batch: int) -> None:
+        own = images[self._replicas.share(len(labels))]
+        with autocast(self._device, self._dtype):
+            logits = self._forward(fast_layout(own))
+        logits, masks = self._of_all(logits, len(labels))
+        loss = self._approach.loss(logits, masks, labels)
+        # DistributedDataParallel averages over the processes; the loss of the whole batch is to be summed.
+        weight = self._replicas.count * len(labels) / batch
+        (loss.total * weight).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.tally.add(loss, masks, logits.detach().argmax(dim=1) == labels)
+
+    def _of_all(self, logits: Tensor, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and masks of the whole batch in float32: the losses are differences of exponentials."""
+        values = [logits.float(), *(mask.float() for mask in self.masks.values())]
+        if self._replicas.count > 1:
+            rows = self._replicas.gather(torch.cat(values, dim=1), size)
+            values = list(torch.split(rows, [value.shape[1] for value in values], dim=1))
+        return values[0], dict(zip(self.masks, values[1:], strict=True))
 
     def _set_learning_rate(self) -> None:
         # The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.
@@ -127,28 +152,36 @@ class Trainer:
             TrainingDivergedError: The validation loss is NaN or infinite.
         """
         self.epoch, self.step = self.epoch + 1, 0
-        train = [
-            MetricValue(name=name, value=value, split="train", epoch=self.epoch)
-            for name, value in self.tally.means().items()
-        ]
+        figures = [("train", name, value) for name, value in self.tally.means().items()]
+        loss, accuracy = self._validate()
         self.tally = EpochTally()
-        return train + self._validate()
-
-    def _validate(self) -> list[MetricValue]:
-        loss, right = 0.0, 0
-        with evaluating(self.network):
-            for images, labels in draw(self._validation, self._data.info, BatchPlan(_EVALUATION_BATCH)):
-                logits = self.network(images)
-                loss += F.cross_entropy(logits, labels, reduction="sum").item()
-                right += int((logits.argmax(dim=1) == labels).sum())
-        if not math.isfinite(loss):  # the weights may overflow while batch normalisation keeps training tame
-            raise TrainingDivergedError(_DIVERGED.format(split="validation"))
-        count = len(self._validation)
-        figures = {"loss": loss / count, "accuracy": right / count}
+        self.best.consider(self.network, self.epoch, accuracy)
+        figures += [("validation", "loss", loss), ("validation", "accuracy", accuracy)]
         return [
-            MetricValue(name=name, value=value, split="validation", epoch=self.epoch)
-            for name, value in figures.items()
+            MetricValue.model_validate({"name": name, "value": value, "split": split, "epoch": self.epoch})
+            for split, name, value in figures
         ]
+
+    def _validate(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation split."""
+        sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, right answers, samples
+        with evaluating(self.network):
+            plan = BatchPlan(_EVALUATION_BATCH)
+            for images, labels in draw(self._validation, self._data.info, plan, self._device):
+                logits = self.network(fast_layout(images))
+                loss = F.cross_entropy(logits, labels, reduction="sum").double()
+                right = (logits.argmax(dim=1) == labels).sum().double()
+                sums += torch.stack([loss, right, torch.full_like(loss, len(labels))])
+            loss_sum, right_sum, count = self._replicas.total(sums).tolist()
+        if not math.isfinite(loss_sum):  # weights may overflow while batch normalisation keeps training tame
+            raise TrainingDivergedError(DIVERGED.format(split="validation"))
+        return loss_sum / count, right_sum / count
+
+    def result(self) -> fx.GraphModule:
+        """The trained network, on the CPU and in eval mode; with early stopping that of the best epoch."""
+        self.best.restore(self.network)
+        network = self.network.cpu().eval()
+        return network.to(memory_format=torch.contiguous_format)
 
     def snapshot(self) -> Checkpoint:
         """Copies of everything that changes."""
@@ -158,9 +191,8 @@ class Trainer:
             if momentum is not None:
                 tensors[f"{_MOMENTUM}{name}"] = momentum
         tensors |= {f"{_TALLY}{name}": value for name, value in self.tally.sums.items()}
-        # clone: safetensors refuses tensors that share memory, which layers under two names do.
-        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
-        return Checkpoint(self._position(), copies)
+        tensors |= {f"{_BEST}{name}": value for name, value in self.best.to_tensors().items()}
+        return Checkpoint(self._position(), {name: _stored(value) for name, value in tensors.items()})
 
     def _position(self) -> TrainingPosition:
         return TrainingPosition(spec_digest(self._spec), self._data.digest, self.epoch, self.step)
@@ -178,31 +210,27 @@ class Trainer:
             raise ArtifactError("the checkpoint belongs to a training on other data")
         try:
             self.network.load_state_dict(_under(_NETWORK, checkpoint.tensors))
-        except RuntimeError as error:
+            self.best.load(_under(_BEST, checkpoint.tensors))
+        except (RuntimeError, KeyError) as error:
             raise ArtifactError(f"the checkpoint does not fit the network: {error}") from error
         parameters = dict(self.network.named_parameters())
         for name, momentum in _under(_MOMENTUM, checkpoint.tensors).items():
-            self._optimizer.state[parameters[name]]["momentum_buffer"] = momentum.to(self._device)
+            buffer = torch.empty_like(parameters[name]).copy_(momentum)  # in the parameter's layout
+            self._optimizer.state[parameters[name]]["momentum_buffer"] = buffer.detach()
         sums = _under(_TALLY, checkpoint.tensors)
         self.tally = EpochTally({name: value.to(self._device) for name, value in sums.items()})
         self.epoch, self.step = position.epoch, position.step
+
+
+def _stored(value: Tensor) -> Tensor:
+    """A copy that safetensors takes: of its own memory (layers may have two names), in the plain layout."""
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _optimizer(network: fx.GraphModule, spec: TrainSpec) -> torch.optim.SGD:
-    """Two parameter groups with one learning rate, as published: the network's own and the generators'."""
-    own: list[nn.Parameter] = []
-    generators: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        (generators if name.startswith(f"{GENERATORS}.") else own).append(parameter)
-    groups = [{"params": group} for group in (own, generators) if group]
-    return torch.optim.SGD(
-        groups,
-        lr=spec.learning_rate,
-        momentum=spec.momentum,
-        nesterov=spec.momentum > 0,
-        weight_decay=spec.weight_decay,
-    )
+def _replicated(network: fx.GraphModule, replicas: Replicas) -> nn.Module:
+    # Buffers need no broadcast: every process computes the same running statistics.
+    return network if replicas.count == 1 else DistributedDataParallel(network, broadcast_buffers=False)

@@ -1,12 +1,12 @@
 """Training as a stream of reports: progress, curves, checkpoints; stoppable and resumable at every step."""
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData
@@ -14,7 +14,6 @@ from core.devices import deterministic_algorithms
 from core.errors import Interrupted
 from core.results import AnyReport, CheckpointReport, LogReport, MetricReport, Progress
 from core.specs import TrainSpec
-from core.surgery.masking import recorded_masks
 from core.trainer import Trainer
 
 Reports = Generator[AnyReport, None, None]
@@ -67,6 +66,9 @@ def train(
     resumed ends with the same bits as an undisturbed one. The figures of the epoch under way are part of the
     checkpoint; epochs completed after it was written are reported again, with the same figures.
 
+    Where torch.distributed is initialised, its processes train together: each calls this function with the
+    same arguments; the first one's reports and checkpoints are the training's, and its `should_stop` counts.
+
     Args:
         spec: what to train.
         data: the images.
@@ -86,11 +88,13 @@ def train(
     with deterministic_algorithms(device, enabled=spec.deterministic):
         trainer = _trainer(spec, data, device, resume)
         watch = _Watch.start(should_stop, checkpoint_dir, spec.checkpoint_interval_s)
-        with recorded_masks(trainer.network) as masks:
+        with trainer.running():
             yield _progress(trainer, spec)
-            while trainer.epoch < spec.epochs:
-                yield from _train_epoch(trainer, spec, masks, watch)
-        return trainer.network.cpu().eval()
+            while not trainer.finished:
+                yield from _train_epoch(trainer, spec, watch)
+        if spec.early_stop_patience is not None:
+            yield LogReport(message=_KEPT.format(best=trainer.best.epoch, last=trainer.epoch))
+        return trainer.result()
 
 
 def _trainer(spec: TrainSpec, data: ImageData, device: torch.device, resume: Path | None) -> Trainer:
@@ -100,12 +104,12 @@ def _trainer(spec: TrainSpec, data: ImageData, device: torch.device, resume: Pat
     return trainer
 
 
-def _train_epoch(trainer: Trainer, spec: TrainSpec, masks: Mapping[str, Tensor], watch: _Watch) -> Reports:
+def _train_epoch(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
     for images, labels in trainer.remaining_batches():
-        trainer.train_on(images, labels, masks)
+        trainer.train_on(images, labels)
         yield from _after_step(trainer, spec, watch)
     trainer.tally.require_finite()
-    dead = trainer.tally.dead(list(masks))
+    dead = trainer.tally.dead(list(trainer.masks))
     yield MetricReport(metrics=trainer.finish_epoch())
     yield _progress(trainer, spec)
     for unit in dead:
@@ -113,8 +117,8 @@ def _train_epoch(trainer: Trainer, spec: TrainSpec, masks: Mapping[str, Tensor],
 
 
 def _after_step(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
-    stopping = watch.should_stop()
-    if watch.checkpoint.due() or stopping:
+    stopping = trainer.agreed(watch.should_stop())
+    if trainer.leads and (watch.checkpoint.due() or stopping):
         yield _store(trainer, watch.folder)
     if stopping:
         raise Interrupted(f"stopped after step {trainer.steps_done}")
@@ -141,6 +145,7 @@ def _progress(trainer: Trainer, spec: TrainSpec) -> Progress:
     return Progress(phase="train", step=trainer.steps_done, total=total, epoch=epoch, epochs=spec.epochs)
 
 
+_KEPT = "early stopping: the weights of epoch {best} are kept, the best on validation data of {last} epochs"
 _DEAD = (
     "epoch {epoch}: every mask of unit {unit} was zero for every training sample, so its neurons can no "
     "longer learn. A smaller alpha or beta, a larger temperature or another seed may help."

@@ -1,10 +1,10 @@
-"""Which layers are units: the convolutions whose neurons (output channels) masks keep or drop."""
+"""Which layers are units: the convolutions and encoder layers whose neurons masks keep or drop."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
-from core.surgery.sites import unit_conv, unit_sites
+from core.surgery.sites import unit_layer, unit_sites, width_of
 from core.surgery.tracing import trace
 
 
@@ -13,20 +13,25 @@ class Unit:
     """One masked layer.
 
     Attributes:
-        name: The convolution's qualified name in the model as its author wrote it.
+        name: The layer's qualified name in the model as its author wrote it.
         norm: The name of the batch normalisation behind it, if it has one; the mask acts after it.
-        in_channels: Channels the convolution reads.
-        width: Neurons (output channels).
+        in_channels: Channels (features) the layer reads.
+        width: Neurons: output channels (features).
+        tokens: A Linear layer over tokens (N, T, in_channels); else a convolution of maps (N, C, H, W).
     """
 
     name: str
     norm: str | None
     in_channels: int
     width: int
+    tokens: bool = False
 
 
 def find_units(model: nn.Module) -> list[Unit]:
-    """Every unit in execution order: each Conv2d but the stem (MwT masks all convolutions but the first).
+    """Every unit in execution order.
+
+    Convolutions: all but the first (MwT), without groups or with one per channel. Transformers: the Linear
+    layers over tokens from the second encoder block on (NeMo: q, k, v, proj, fc1, fc2).
 
     Raises:
         UntraceableModelError: torch.fx cannot trace the model.
@@ -34,7 +39,8 @@ def find_units(model: nn.Module) -> list[Unit]:
     network = trace(model)
     units = []
     for name, site in unit_sites(network).items():
-        conv = unit_conv(network, site)
+        layer = unit_layer(network, site)
         norm = None if site.norm is None else str(site.norm.target)
-        units.append(Unit(name, norm, conv.in_channels, conv.out_channels))
+        inputs = layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
+        units.append(Unit(name, norm, inputs, width_of(layer), isinstance(layer, nn.Linear)))
     return units

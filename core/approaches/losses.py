@@ -9,10 +9,14 @@ from torch import Tensor
 _EPSILON = 1e-12
 
 
-def similarities(masks: Tensor) -> Tensor:
-    """Cosine of all pairs of sample masks: (N, n) -> (N, N). A mask of zeros is similar to nothing."""
-    rows = F.normalize(masks, dim=1, eps=_EPSILON)
-    return rows @ rows.T
+def directions(masks: Sequence[Tensor]) -> Tensor:
+    """Sample masks scaled to length 1: per unit (N, n) -> (L, N, widest n). A mask of zeros stays zero.
+
+    Narrower units are filled up with zeros, which change no inner product: one product serves all units.
+    """
+    width = max(mask.shape[1] for mask in masks)
+    stacked = torch.stack([F.pad(mask, (0, width - mask.shape[1])) for mask in masks])
+    return F.normalize(stacked, dim=2, eps=_EPSILON)
 
 
 def mwt_losses(masks: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,22 +29,20 @@ def mwt_losses(masks: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]
         masks: per unit (N, n) soft masks.
         labels: (N,) class indices.
     """
-    same = labels[:, None] == labels[None, :]
-    upper = torch.ones_like(same).triu(diagonal=1)
-    cohesion, coupling = [], []
-    for mask in masks:
-        similarity = similarities(mask)
-        alike, exists = _mean_over(similarity, same & upper)
-        cohesion.append(exists - alike)
-        coupling.append(_mean_over(similarity, ~same & upper)[0])
-    return torch.stack(cohesion).mean(), torch.stack(coupling).mean()
+    rows = directions(masks)  # (L, N, n)
+    same = (labels[:, None] == labels[None, :]).to(rows.dtype)
+    # The sum of S_ij over all i, j is the squared length of the summed rows: no (N, N) matrix per unit.
+    itself, alike = rows.square().sum(), (rows * (same @ rows)).sum()
+    every = rows.sum(dim=1).square().sum()
+    # Sums over i < j: half of those over i != j.
+    alike_pairs, pairs = (same.sum() - len(labels)) / 2, len(labels) * (len(labels) - 1) / 2
+    cohesion = alike_pairs.clamp_max(1) - _mean((alike - itself) / 2, alike_pairs, len(masks))
+    return cohesion, _mean((every - alike) / 2, pairs - alike_pairs, len(masks))
 
 
-def _mean_over(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the chosen values, and 1; 0 and 0 when none is chosen. No branch: no wait for the device."""
-    weights = chosen.to(values.dtype)
-    count = weights.sum()
-    return (values * weights).sum() / count.clamp_min(1), count.clamp_max(1)
+def _mean(total: Tensor, pairs: Tensor, units: int) -> Tensor:
+    """Mean over units and pairs; 0 when there are no pairs. No branch: no wait for the device."""
+    return total / (units * pairs.clamp_min(1))
 
 
 def nemo_contrastive(
@@ -70,26 +72,29 @@ def nemo_contrastive(
     )
     positive, negative = same & others, ~same
     left_out = (~positive & others, ~negative & others) if zero_terms else None
-    losses = [_contrast(similarities(mask) / temperature, positive, negative, left_out) for mask in masks]
-    return torch.stack(losses).mean()
+    rows = directions(masks)
+    return _contrast(rows @ rows.mT / temperature, positive, negative, left_out)
 
 
 def _contrast(
     logits: Tensor, positive: Tensor, negative: Tensor, left_out: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """Mean over anchors of log(1 + neg/pos) = -log(pos / (pos + neg)); in logarithms it cannot overflow."""
+    """Mean over units and anchors of log(1 + neg/pos) = -log(pos / (pos + neg)); logits (L, N, N).
+
+    In logarithms it cannot overflow.
+    """
     zeros = left_out or (torch.zeros_like(positive), torch.zeros_like(negative))
     pos = _log_sum(logits, positive, zeros[0])
     neg = _log_sum(logits, negative, zeros[1])
     anchors = positive.any(dim=1)
     losses = torch.where(anchors, F.softplus(neg - pos), 0.0)
-    return losses.sum() / anchors.sum().clamp_min(1)
+    return losses.sum() / (len(logits) * anchors.sum().clamp_min(1))
 
 
 def _log_sum(logits: Tensor, chosen: Tensor, zeros: Tensor) -> Tensor:
-    """log of the row sums of exp(logits) over `chosen` plus exp(0) over `zeros`; both (N, N) bool."""
+    """log of the row sums (L, N) of exp(logits) over `chosen` plus exp(0) over `zeros`; both (N, N) bool."""
     terms = logits.masked_fill(zeros, 0.0).masked_fill(~(chosen | zeros), _NOTHING)
-    return terms.logsumexp(dim=1)
+    return terms.logsumexp(dim=2)
 
 
 # Adds nothing to a sum, and unlike -inf gives an empty sum a gradient of zero instead of NaN.

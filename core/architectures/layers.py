@@ -2,6 +2,9 @@
 
 from torch import nn
 
+# From this many pixels on, an architecture takes the form of its paper on ImageNet.
+_LARGE = 64
+
 
 def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:
     """A 3x3 convolution that keeps height and width at stride 1."""
@@ -18,3 +21,8 @@ def initialise(model: nn.Module) -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def is_large(input_shape: tuple[int, int, int]) -> bool:
+    """Whether images (C, H, W) are large enough for a network's 224-pixel form."""
+    return min(input_shape[1:]) >= _LARGE

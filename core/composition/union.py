@@ -41,6 +41,11 @@ def build_module(
     return extract(prepare(model, options), mask, classes=classes, input_shape=input_shape)
 
 
+def default_form(model: fx.GraphModule) -> ModuleForm:
+    """The form that loses nothing at the cut: gated where the model has mask generators."""
+    return "gated" if has_generators(model) else "static"
+
+
 def prepare(model: fx.GraphModule, options: ModuleOptions) -> fx.GraphModule:
     """The full-width network whose hard-masked form the module must equal: the reference of exactness."""
     if options.form == "gated":

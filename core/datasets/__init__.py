@@ -1,7 +1,10 @@
 """Images in memory with fixed splits, and batches of them on any device."""
 
-from core.datasets.batches import BatchPlan, augment, batches, draw, normalise
+from core.datasets.batches import BatchPlan, StopRequest, augment, batches, draw, normalise, stoppable
 from core.datasets.images import ImageData, ImageSplit
 from core.datasets.registry import load_dataset
 
-__all__ = ["BatchPlan", "ImageData", "ImageSplit", "augment", "batches", "draw", "load_dataset", "normalise"]
+__all__ = [
+    "BatchPlan", "ImageData", "ImageSplit", "StopRequest", "augment", "batches", "draw", "load_dataset",
+    "normalise", "stoppable",
+]  # fmt: skip

@@ -1,6 +1,6 @@
 """Batches of normalised images, drawn and augmented where the images already are: no loader processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +9,10 @@ from torch import Tensor
 
 from core.catalog import DatasetInfo
 from core.datasets.images import ImageSplit
+from core.errors import Interrupted
 from core.seeding import generator
 
+StopRequest = Callable[[], bool]
 _WHITE = 255.0
 
 
@@ -48,18 +50,30 @@ def batches(
     augment_seed: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split: images (B, C, H, W) float32 normalised and labels (B,) int64, on `device`."""
-    return draw(split.to(device), info, BatchPlan(batch_size, shuffle_seed, augment_seed))
+    return draw(split.near(device), info, BatchPlan(batch_size, shuffle_seed, augment_seed), device)
 
 
-def draw(split: ImageSplit, info: DatasetInfo, plan: BatchPlan) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of `plan`, on the split's own device."""
+def draw(
+    split: ImageSplit, info: DatasetInfo, plan: BatchPlan, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of `plan` on `device`; images are augmented and normalised there."""
     order = _order(len(split), plan.shuffle_seed).to(split.labels.device)
     for number in range(plan.start, plan.batch_count(len(split))):
         chosen = split.select(order[number * plan.batch_size : (number + 1) * plan.batch_size])
-        images = chosen.images
+        images = chosen.images.to(device, non_blocking=True)
         if plan.augment_seed is not None:
             images = augment(images, info, generator(plan.augment_seed, "augment", number))
-        yield normalise(images, info), chosen.labels
+        yield normalise(images, info), chosen.labels.to(device)
+
+
+def stoppable(
+    drawn: Iterable[tuple[Tensor, Tensor]], should_stop: StopRequest
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches. Raises Interrupted when, before one of them, `should_stop` says so."""
+    for batch in drawn:
+        if should_stop():
+            raise Interrupted
+        yield batch
 
 
 def _order(size: int, seed: int | None) -> Tensor:

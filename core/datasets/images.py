@@ -10,6 +10,9 @@ from torch import Tensor
 from core.catalog import DatasetInfo
 from core.specs import Split
 
+# Of a GPU's free memory; the rest is for activations.
+_RESIDENT = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
@@ -24,6 +27,19 @@ class ImageSplit:
     def to(self, device: torch.device) -> "ImageSplit":
         """The same split in the memory of `device`."""
         return ImageSplit(self.images.to(device), self.labels.to(device))
+
+    def near(self, device: torch.device) -> "ImageSplit":
+        """In the device's memory, unless it would fill more than a quarter of what is free there.
+
+        Then it stays where it is (perhaps a memory-mapped file) and batches are moved as they are drawn.
+        """
+        if device.type == "cuda" and self.images.nbytes > _RESIDENT * torch.cuda.mem_get_info(device)[0]:
+            return self
+        return self.to(device)
+
+    def every(self, count: int, offset: int) -> "ImageSplit":
+        """Each `count`-th image, beginning with number `offset`."""
+        return ImageSplit(self.images[offset::count], self.labels[offset::count])
 
     def first(self, n: int) -> "ImageSplit":
         """The first `n` images of the fixed order (all, when there are fewer)."""

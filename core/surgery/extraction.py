@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from core.errors import ClassNotInModelError, EmptyUnitError, UntraceableModelError
 from core.masks import ModuleMask
-from core.surgery.flow import ChannelFlow, ChannelSet, channel_set
+from core.surgery.flow import ChannelFlow
 from core.surgery.inplace import is_in_place_operator, read_results
 from core.surgery.layers import ChannelGather
-from core.surgery.rules import passes, rule_for
+from core.surgery.needs import needed_neurons
+from core.surgery.patterns import join_attention
+from core.surgery.report import lines, uncut_layers
+from core.surgery.rules import passes, walk
 from core.surgery.sites import UnitSite, require_fit, unit_sites
 from core.surgery.slicing import slice_rows
 from core.surgery.tracing import finish, trace_copy, value_shapes
@@ -23,11 +26,17 @@ class Extraction:
 
     Attributes:
         network: The smaller network; its outputs are the chosen classes, in the chosen order.
-        notes: Where channels had to stay, and why.
+        notes: Where channels had to stay although a mask drops them, and why.
+        uncut: Layers that no mask names, and why.
     """
 
     network: fx.GraphModule
     notes: tuple[str, ...]
+    uncut: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """What stayed at full width, and why: one line each."""
+        return lines(self.notes, self.uncut)
 
 
 def extract(
@@ -57,23 +66,23 @@ def extract(
         raise EmptyUnitError(f"the mask keeps no neuron of unit {empty[0]!r}")
     shapes = value_shapes(cut, input_shape)
     read_results(cut, lambda node: is_in_place_operator(node) and node in shapes)
+    join_attention(cut, shapes)
     flow = ChannelFlow(cut, shapes)
     flow.rows.update(_rows(flow, sites, mask))
     _require_classes(flow, classes)
-    for node in list(cut.graph.nodes):
-        flow.sets[node] = rule_for(flow, node)(flow, node)
+    uncut = tuple(uncut_layers(flow, sites))
+    walk(flow)
     _select_classes(flow, classes)
-    return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)))
+    return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)), uncut)
 
 
-def _rows(flow: ChannelFlow, sites: Mapping[str, UnitSite], mask: ModuleMask) -> dict[fx.Node, ChannelSet]:
-    """The nodes whose outputs a unit's mask cuts: convolution, norm, and the last layer of the generator."""
-    rows: dict[fx.Node, ChannelSet] = {}
-    for name, site in sites.items():
+def _rows(flow: ChannelFlow, sites: Mapping[str, UnitSite], mask: ModuleMask) -> dict[fx.Node, Tensor]:
+    """The nodes whose outputs a unit's mask cuts: its layer, its norm, the last layer of its generator."""
+    rows: dict[fx.Node, Tensor] = {}
+    for name, kept in needed_neurons(flow, sites, mask).items():
+        site = sites[name]
         head = None if site.gate is None else _generator_head(flow, site.gate)
-        for node in (site.conv, site.norm, head):
-            if node is not None:
-                rows[node] = channel_set(mask[name])
+        rows |= {node: kept for node in (site.layer, site.norm, head) if node is not None}
     return rows
 
 

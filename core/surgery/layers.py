@@ -5,16 +5,25 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from core.surgery.attention import HeadAttention
+
+_MAPS = 4  # dimensions of (N, C, H, W)
+
+
+def channel_axis(rank: int) -> int:
+    """Where neurons lie in a unit's output: dimension 1 of maps (N, C, H, W), the last of tokens."""
+    return 1 if rank == _MAPS else rank - 1
+
 
 def apply_mask(y: Tensor, m: Tensor) -> Tensor:
-    """Weigh each channel of a feature map: y (N, C, H, W) * m (N, C).
+    """Weigh each channel: maps y (N, C, H, W) or tokens y (N, T, C) times m (N, C); all places alike.
 
     Stays one node in a traced graph, so that surgery can tell a mask from any other product.
     """
     if isinstance(y, fx.Proxy):
         proxy: Any = y.tracer.create_proxy("call_function", apply_mask, (y, m), {})
         return proxy  # stands for a Tensor while tracing
-    return y * m[..., None, None]
+    return y * (m[..., None, None] if y.dim() == _MAPS else m[:, None, :])
 
 
 class ChannelScatter(nn.Module):
@@ -25,17 +34,18 @@ class ChannelScatter(nn.Module):
 
     index: Tensor
 
-    def __init__(self, index: Tensor, width: int) -> None:
+    def __init__(self, index: Tensor, width: int, dim: int = 1) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.dim = width, dim
         self.register_buffer("index", index, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, k, ...) -> (N, width, ...)."""
-        return x.new_zeros((x.shape[0], self.width, *x.shape[2:])).index_copy(1, self.index, x)
+        """x (..., k, ...) -> (..., width, ...), along `dim`."""
+        shape = (*x.shape[: self.dim], self.width, *x.shape[self.dim + 1 :])
+        return x.new_zeros(shape).index_copy(self.dim, self.index, x)
 
     def extra_repr(self) -> str:
-        return f"{self.index.numel()} -> {self.width}"
+        return f"{self.index.numel()} -> {self.width}, dim={self.dim}"
 
 
 class ChannelGather(nn.Module):
@@ -43,20 +53,21 @@ class ChannelGather(nn.Module):
 
     index: Tensor
 
-    def __init__(self, index: Tensor) -> None:
+    def __init__(self, index: Tensor, dim: int = 1) -> None:
         super().__init__()
+        self.dim = dim
         self.register_buffer("index", index, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, ...) -> (N, k, ...)."""
-        return torch.index_select(x, 1, self.index)
+        """x (..., C, ...) -> (..., k, ...), along `dim`."""
+        return torch.index_select(x, self.dim, self.index)
 
     def extra_repr(self) -> str:
-        return f"-> {self.index.numel()}"
+        return f"-> {self.index.numel()}, dim={self.dim}"
 
 
 class ChannelScale(nn.Module):
-    """Multiply each channel of a feature map by a constant; a hard mask when the constants are 0 and 1."""
+    """Multiply each channel by a constant; a hard mask when the constants are 0 and 1."""
 
     scale: Tensor
 
@@ -65,8 +76,8 @@ class ChannelScale(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) * scale (C,)."""
-        return x * self.scale[:, None, None]
+        """x (N, C, H, W) or (N, T, C), times scale (C,)."""
+        return x * (self.scale[:, None, None] if x.dim() == _MAPS else self.scale)
 
 
-LEAF_LAYERS = (ChannelScatter, ChannelGather, ChannelScale)
+LEAF_LAYERS = (ChannelScatter, ChannelGather, ChannelScale, HeadAttention)

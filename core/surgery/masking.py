@@ -1,6 +1,6 @@
 """Masks in a network: soft ones from mask generators, hard ones from a module mask.
 
-A unit's mask acts on norm(conv(x)), before the non-linearity, so that a neuron that is off is exactly zero.
+A unit's mask acts on norm(conv(x)) or linear(x), before the non-linearity: an off neuron is exactly zero.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +21,9 @@ from core.surgery.sites import (
     attribute_key,
     layer_of,
     require_fit,
-    unit_conv,
+    unit_layer,
     unit_sites,
+    width_of,
 )
 from core.surgery.tracing import finish, trace_copy
 from core.units import Unit, find_units
@@ -36,12 +37,13 @@ __all__ = [
 def insert_generators(
     model: nn.Module, factory: Callable[[Unit], nn.Module], *, add_norm: bool
 ) -> fx.GraphModule:
-    """A copy of the model in which a generator masks each unit: apply_mask(norm(conv(x)), generator(x)).
+    """A copy of the model in which a generator masks each unit: apply_mask(unit(x), generator(x)).
 
     Args:
         model: Any traceable network.
-        factory: Makes a unit's generator, from (N, in_channels, H, W) to (N, width).
-        add_norm: Give a unit without batch normalisation one (MwT's masked convolution always has one).
+        factory: Makes a unit's generator, from what the unit's layer reads - maps (N, in_channels, H, W)
+            or, where `unit.tokens`, tokens (N, T, in_channels) - to (N, width).
+        add_norm: Give a convolution without batch normalisation one (MwT's masked one always has one).
 
     Returns:
         The modular network; the generators lie under `mask_generators`, added norms under `mask_norms`.
@@ -51,12 +53,13 @@ def insert_generators(
     for name, site in unit_sites(network).items():
         if site.gate is not None:
             raise MaskMismatchError(f"unit {name!r} has a mask generator already")
-        tail = _add_norm(network, name, site) if add_norm and site.norm is None else site.end
-        generator = factory(units[name]).to(unit_conv(network, site).weight).train(network.training)
+        bare = site.norm is None and isinstance(unit_layer(network, site), nn.Conv2d)
+        tail = _add_norm(network, name, site) if add_norm and bare else site.end
+        generator = factory(units[name]).to(unit_layer(network, site).weight).train(network.training)
         target = f"{GENERATORS}.{attribute_key(name)}"
         network.add_submodule(target, generator)
         with network.graph.inserting_after(tail):
-            mask = network.graph.call_module(target, (site.conv.all_input_nodes[0],))
+            mask = network.graph.call_module(target, (site.layer.all_input_nodes[0],))
         with network.graph.inserting_after(mask):
             masked = network.graph.call_function(apply_mask, (tail, mask))
         _redirect(tail, masked)
@@ -68,7 +71,7 @@ def remove_generators(modular: fx.GraphModule) -> fx.GraphModule:
     network = trace_copy(modular)
     for site in unit_sites(network).values():
         if site.gate is not None:
-            site.gate.replace_all_uses_with(site.norm or site.conv)
+            site.gate.replace_all_uses_with(site.norm or site.layer)
             network.graph.erase_node(site.gate)
     return finish(network)
 
@@ -114,7 +117,7 @@ def hard_masked(
     require_fit(sites, masked, mask)
     require_fit(sites, masked, amplitudes if amplitudes is not None else mask)
     for name, site in sites.items():
-        scale = mask[name].to(unit_conv(masked, site).weight)
+        scale = mask[name].to(unit_layer(masked, site).weight)
         if amplitudes is not None:
             scale = scale * amplitudes[name].to(scale)
         target = f"hard_masks.{attribute_key(name)}"
@@ -135,7 +138,7 @@ def fold_amplitudes(network: nn.Module, amplitudes: Mapping[str, Tensor]) -> fx.
     require_fit(sites, folded, amplitudes)
     with torch.no_grad():
         for name, site in sites.items():
-            _scale_rows(layer_of(folded, site.norm or site.conv), amplitudes[name])
+            _scale_rows(layer_of(folded, site.norm or site.layer), amplitudes[name])
     return folded
 
 
@@ -152,9 +155,9 @@ def _scale_rows(layer: nn.Module | None, factor: Tensor) -> None:
 
 
 def _add_norm(network: fx.GraphModule, unit: str, site: UnitSite) -> fx.Node:
-    layer, conv = unit_conv(network, site), site.conv
+    layer, conv = unit_layer(network, site), site.layer
     target = f"{NORMS}.{attribute_key(unit)}"
-    norm = nn.BatchNorm2d(layer.out_channels).to(layer.weight).train(network.training)
+    norm = nn.BatchNorm2d(width_of(layer)).to(layer.weight).train(network.training)
     network.add_submodule(target, norm)
     with network.graph.inserting_after(conv):
         node = network.graph.call_module(target, (conv,))

@@ -1,17 +1,20 @@
-"""Where in a graph each unit writes its neurons: its convolution, its normalisation and its mask."""
+"""Where in a graph each unit writes its neurons: its layer, its normalisation and its mask."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 from torch import Tensor, fx, nn
 
 from core.errors import MaskMismatchError
 from core.surgery.layers import apply_mask
+from core.surgery.ranks import Ranks, attends, value_ranks
 
 GENERATORS = "mask_generators"
 NORMS = "mask_norms"
+UnitLayer: TypeAlias = nn.Conv2d | nn.Linear
+_TOKENS = 3  # dimensions of (N, T, D)
 
 
 def attribute_key(unit_name: str) -> str:
@@ -23,24 +26,26 @@ def attribute_key(unit_name: str) -> str:
 class UnitSite:
     """A unit's nodes. Each but the last has the next one as its only reader."""
 
-    conv: fx.Node
+    layer: fx.Node
     norm: fx.Node | None
     gate: fx.Node | None
 
     @property
     def end(self) -> fx.Node:
         """The node whose value is the unit's output: where its mask acts."""
-        return self.gate or self.norm or self.conv
+        return self.gate or self.norm or self.layer
 
 
 def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
     """Every unit of a traced network by name, in execution order.
 
-    A unit is a Conv2d that is not the stem (no convolution or Linear lies before it), has no groups and is
-    called once: two calls of one layer would need two masks. Subclasses (a parametrised convolution computes
-    its weights anew at each call) are no units: extraction cuts exactly the types it has rules for.
+    A unit is a Conv2d that is not the stem (no convolution or Linear lies before it) and has no groups or one
+    per channel; or a Linear over tokens (N, T, D) from the second encoder block on. It is called once: two
+    calls of one layer would need two masks. Subclasses (a parametrised convolution computes its weights anew
+    at each call) are no units: extraction cuts exactly the types it has rules for.
     """
     calls = layer_calls(network)
+    tokens = token_units(network)
     deep: set[fx.Node] = set()
     sites: dict[str, UnitSite] = {}
     for node in network.graph.nodes:
@@ -48,16 +53,61 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
         layer = layer_of(network, node)
         if behind or isinstance(layer, nn.Conv2d | nn.Linear):
             deep.add(node)
-        if behind and type(layer) is nn.Conv2d and layer.groups == 1 and calls[id(layer)] == 1:
+        maskable = node in tokens or (type(layer) is nn.Conv2d and (layer.groups == 1 or is_depthwise(layer)))
+        if behind and maskable and calls[id(layer)] == 1:
             name = str(node.target)
             if not name.startswith(f"{GENERATORS}."):
                 sites[name] = _site(network, node, calls)
     return sites
 
 
-def unit_conv(network: fx.GraphModule, site: UnitSite) -> nn.Conv2d:
-    """The unit's convolution layer."""
-    return cast(nn.Conv2d, layer_of(network, site.conv))
+def token_units(network: fx.GraphModule) -> set[fx.Node]:
+    """The Linear layers over tokens from the second encoder block on (NeMo leaves the first one whole)."""
+    attentions = [node for node in network.graph.nodes if attends(network, node)]
+    if len(attentions) < 2:
+        return set()
+    ranks, position = value_ranks(network), {node: i for i, node in enumerate(network.graph.nodes)}
+    start = min(position[node] for node in [attentions[1], *_projections(network, attentions[1], ranks)])
+    return {
+        node for node in network.graph.nodes
+        if position[node] >= start and _reads_tokens(network, node, ranks)
+    }  # fmt: skip
+
+
+def _projections(network: fx.GraphModule, attention: fx.Node, ranks: Ranks) -> list[fx.Node]:
+    """The Linear layers that write an attention's q, k and v: no other layer with weights lies between."""
+    found, waiting, seen = [], list(attention.all_input_nodes), set[fx.Node]()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if _reads_tokens(network, node, ranks):
+            found.append(node)
+        elif (
+            not isinstance(layer_of(network, node), nn.Linear | nn.LayerNorm) and ranks.get(node) is not None
+        ):
+            waiting += node.all_input_nodes
+    return found
+
+
+def _reads_tokens(network: fx.GraphModule, node: fx.Node, ranks: Ranks) -> bool:
+    return type(layer_of(network, node)) is nn.Linear and ranks.get(node) == _TOKENS
+
+
+def is_depthwise(layer: nn.Conv2d) -> bool:
+    """One group per channel, in and out."""
+    return 1 < layer.groups == layer.in_channels == layer.out_channels
+
+
+def unit_layer(network: fx.GraphModule, site: UnitSite) -> UnitLayer:
+    """The unit's convolution or Linear layer."""
+    return cast(UnitLayer, layer_of(network, site.layer))
+
+
+def width_of(layer: UnitLayer) -> int:
+    """A unit's neurons."""
+    return layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
 
 
 def layer_of(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -77,20 +127,20 @@ def require_fit(sites: Mapping[str, UnitSite], network: fx.GraphModule, values: 
     if missing := sorted(sites.keys() - values.keys()):
         raise MaskMismatchError(f"nothing is said about unit {missing[0]!r}")
     for name, value in values.items():
-        width = unit_conv(network, sites[name]).out_channels
+        width = width_of(unit_layer(network, sites[name]))
         if tuple(value.shape) != (width,):
             raise MaskMismatchError(f"unit {name!r} has {width} neurons; got shape {tuple(value.shape)}")
 
 
-def _site(network: fx.GraphModule, conv: fx.Node, calls: Counter[int]) -> UnitSite:
+def _site(network: fx.GraphModule, layer: fx.Node, calls: Counter[int]) -> UnitSite:
     norm, gate = None, None
-    reader = _only_reader(conv)
-    layer = None if reader is None else layer_of(network, reader)
-    if type(layer) is nn.BatchNorm2d and calls[id(layer)] == 1:
+    reader = _only_reader(layer)
+    follower = None if reader is None else layer_of(network, reader)
+    if type(follower) is nn.BatchNorm2d and calls[id(follower)] == 1:
         norm, reader = reader, _only_reader(reader)
-    if reader is not None and reader.target is apply_mask and reader.args[0] is (norm or conv):
+    if reader is not None and reader.target is apply_mask and reader.args[0] is (norm or layer):
         gate = reader
-    return UnitSite(conv, norm, gate)
+    return UnitSite(layer, norm, gate)
 
 
 def _only_reader(node: fx.Node | None) -> fx.Node | None:

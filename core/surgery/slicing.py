@@ -29,6 +29,12 @@ def slice_columns(layer: nn.Conv2d | nn.Linear, index: Tensor) -> None:
         layer.in_features = index.numel()
 
 
+def slice_depthwise(layer: nn.Conv2d, index: Tensor) -> None:
+    """Keep the given channels of a convolution with one group per channel. index: int64 (k,)."""
+    slice_rows(layer, index)
+    layer.in_channels = layer.groups = index.numel()
+
+
 def _select(layer: nn.Module, name: str, dim: int, index: Tensor) -> None:
     value = getattr(layer, name, None)
     if value is None:

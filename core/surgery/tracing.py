@@ -1,8 +1,10 @@
 """From an nn.Module to a flat torch.fx graph of leaf layers, and the shapes of its values."""
 
 import copy
+import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ _TRACING_FAILURES = (
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LEAF_LAYERS) or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, LEAF_LAYERS) or getattr(m, "fx_leaf", False) or _asks_for_the_mode(m):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return InPlaceProxy(node, self)
@@ -31,17 +35,21 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> fx.GraphModule:
     """The model as a graph of torch.nn layers (and our leaf layers), which it shares with the model.
 
-    Layers keep their qualified names and their train/eval state.
+    Layers keep their qualified names and their train/eval state. The graph is that of evaluation, whatever
+    the mode: a layer that acts otherwise in training stays one node; a block of layers that does so
+    (auxiliary heads, F.dropout) is always as in evaluation.
 
     Raises:
         UntraceableModelError: The forward method depends on data, or takes or returns more than one tensor;
             or a hook computes a layer's weight.
     """
     tracer = _Tracer()
-    try:
-        graph = tracer.trace(model)
-    except _TRACING_FAILURES as error:
-        raise UntraceableModelError(f"{_where(error)}: {error}") from error
+    with evaluation_mode(model):
+        try:
+            graph = tracer.trace(model, concrete_args=_defaults(model))
+        except _TRACING_FAILURES as error:
+            raise UntraceableModelError(f"{_where(error)}: {error}") from error
+    _drop_inputs_with_defaults(graph)
     _require_one_tensor(graph)
     traced = fx.GraphModule(tracer.root, graph)
     _require_own_weights(traced)
@@ -59,7 +67,7 @@ def trace_copy(model: nn.Module) -> fx.GraphModule:
 
 def finish(network: fx.GraphModule) -> fx.GraphModule:
     """Make an edited graph runnable: drop what nothing reads, check it, compile it. In place."""
-    network.graph.eliminate_dead_code(lambda node: node.is_impure() or is_in_place_operator(node))
+    drop_dead_code(network)
     network.delete_all_unused_submodules()
     for layer in network.modules():
         # Containers that fx makes, and layers that surgery adds, start in train mode.
@@ -70,6 +78,23 @@ def finish(network: fx.GraphModule) -> fx.GraphModule:
     return network
 
 
+def drop_dead_code(network: fx.GraphModule) -> None:
+    """Remove the nodes that nothing reads and that change nothing. In place."""
+    network.graph.eliminate_dead_code(lambda node: node.is_impure() or is_in_place_operator(node))
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Every layer in eval mode inside the block; each one's own mode is restored."""
+    modes = {layer: layer.training for layer in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes.items():
+            layer.training = training
+
+
 def value_shapes(network: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx.Node, tuple[int, ...]]:
     """The shape of each tensor in the graph for a batch of two images of `input_shape` (C, H, W).
 
@@ -78,16 +103,11 @@ def value_shapes(network: fx.GraphModule, input_shape: Sequence[int]) -> dict[fx
     """
     recorder = _ShapeRecorder(network)
     like = next(network.parameters(), torch.empty(0))
-    modes = {layer: layer.training for layer in network.modules()}
-    network.eval()  # running statistics must not see this batch
     try:
-        with torch.no_grad():
+        with evaluation_mode(network), torch.no_grad():  # running statistics must not see this batch
             recorder.run(like.new_zeros((2, *input_shape)))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         raise InputShapeError(f"the network does not take images of shape {tuple(input_shape)}") from error
-    finally:
-        for layer, training in modes.items():
-            layer.training = training
     return recorder.shapes
 
 
@@ -102,6 +122,16 @@ class _ShapeRecorder(fx.Interpreter):
         if isinstance(result, Tensor):
             self.shapes[n] = tuple(result.shape)
         return result
+
+
+def _asks_for_the_mode(layer: nn.Module) -> bool:
+    """Whether a layer's forward reads `self.training`, and no layers with weights of their own lie inside it.
+
+    Such a layer (stochastic depth) must stay one node: a trace follows one mode only.
+    """
+    code = getattr(type(layer).forward, "__code__", None)
+    inside = any(True for child in layer.children() for _ in child.parameters())
+    return code is not None and "training" in code.co_names and not inside
 
 
 def _where(error: BaseException) -> str:
@@ -126,6 +156,28 @@ _HOOKED = (
     "torch.nn.utils.weight_norm, spectral_norm and prune do. Remove the hook (remove_weight_norm, "
     "remove_spectral_norm, prune.remove) or use torch.nn.utils.parametrizations."
 )
+
+
+def _defaults(model: nn.Module) -> dict[str, Any] | None:
+    """What the forward method's optional inputs are when a caller gives images alone."""
+    if isinstance(model, fx.GraphModule):
+        return None
+    inputs = list(inspect.signature(model.forward).parameters.values())[1:]
+    return {
+        p.name: p.default for p in inputs if p.default is not p.empty and p.kind != p.KEYWORD_ONLY
+    } or None
+
+
+def _drop_inputs_with_defaults(graph: fx.Graph) -> None:
+    """torch.fx keeps an input for each default, read by nothing but assertions about its value."""
+    derived: list[fx.Node] = []
+    for node in graph.nodes:
+        default = node.op == "placeholder" and bool(node.args)
+        if default or (node.all_input_nodes and all(source in derived for source in node.all_input_nodes)):
+            derived.append(node)
+    if graph.output_node() not in derived:
+        for node in reversed(derived):
+            graph.erase_node(node)
 
 
 def _require_one_tensor(graph: fx.Graph) -> None:

@@ -12,6 +12,7 @@ import pytest
 from service.openapi import document
 from service.platform.problems import FRAMEWORK_CODES
 from service.platform.validation import NAMED_VALUES
+from service.spec_tables import tables
 
 ROOT = Path(__file__).parents[2]
 SLICES = (
@@ -42,6 +43,9 @@ class TestDocument:
     def test_the_committed_copy_is_current(self, described: dict[str, Any]) -> None:
         committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
         assert committed == described, "run: python -m service.openapi > docs/openapi.json"
+
+    def test_the_tables_of_the_specs_are_current(self) -> None:
+        assert (ROOT / "docs" / "specs.md").read_text() == tables(), "run: make openapi"
 
     def test_operation_ids_are_slice_and_verb(self, described: dict[str, Any]) -> None:
         ids = [operation["operationId"] for _, operation in operations(described)]

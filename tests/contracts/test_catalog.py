@@ -14,9 +14,9 @@ def test_architectures() -> None:
 def test_sizes_the_catalog_allows_are_sizes_the_network_takes() -> None:
     for info in ARCHITECTURES.values():
         for size in {info.min_size, info.max_size}:
-            model = architectures.create(info.name, 3, (1, size, size)).eval()
-            with torch.no_grad():
-                assert model(torch.zeros(1, 1, size, size)).shape == (1, 3), (info.name, size)
+            with torch.device("meta"):  # shapes without the arithmetic
+                model = architectures.create(info.name, 3, (1, size, size)).eval()
+                assert model(torch.empty(1, 1, size, size)).shape == (1, 3), (info.name, size)
 
 
 def test_the_bundled_dataset_is_as_described() -> None:

@@ -71,12 +71,12 @@ class TestAttach:
         assert names[4:7] == ["layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.conv"]
 
     def test_the_modular_form_of_a_plain_net_has_normalisation(self) -> None:
-        modular = create_approach(MwtSpec()).attach(create("rescnn", 10, RGB))
+        modular = create_approach(MwtSpec()).attach(create("rescnn", 10, RGB), 10)
         assert sum(isinstance(layer, nn.BatchNorm2d) for layer in modular.modules()) == 11
 
     def test_standard_adds_nothing_and_shares_nothing(self) -> None:
         model = create("small_cnn", 10, (1, 8, 8))
-        network = create_approach(StandardSpec()).attach(model)
+        network = create_approach(StandardSpec()).attach(model, 10)
         assert network.state_dict().keys() == model.state_dict().keys()
         with torch.no_grad():
             network.get_parameter("head.bias").fill_(9)
@@ -122,7 +122,7 @@ class TestStatistics:
     @pytest.mark.parametrize("spec", [MwtSpec(), NemoSpec(), StandardSpec()])
     def test_one_pass_counts_every_sample_of_every_unit(self, spec: ApproachSpec, digits: ImageData) -> None:
         approach = create_approach(spec)
-        network = approach.attach(create("small_cnn", 10, (1, 8, 8)))
+        network = approach.attach(create("small_cnn", 10, (1, 8, 8)), 10)
         split = digits.train.first(200)
         statistics = approach.statistics(network, batches(split, digits.info, 64, device=CPU), 10)
         assert statistics.count.tolist() == split.labels.bincount(minlength=10).tolist()
@@ -133,7 +133,7 @@ class TestStatistics:
     def test_masks_are_those_of_eval_mode(self, digits: ImageData) -> None:
         """Batch statistics would make a sample's mask depend on its batch."""
         approach = create_approach(NemoSpec())
-        network = approach.attach(create("small_cnn", 10, (1, 8, 8)))
+        network = approach.attach(create("small_cnn", 10, (1, 8, 8)), 10)
         split = digits.train.first(64)
         statistics = approach.statistics(network, batches(split, digits.info, 16, device=CPU), 10)
         with recorded_masks(network.eval()) as masks, torch.no_grad():
@@ -145,7 +145,7 @@ class TestStatistics:
 
     def test_a_standard_neuron_fires_when_its_relu_is_on_somewhere(self, digits: ImageData) -> None:
         approach = create_approach(StandardSpec())
-        network = approach.attach(create("small_cnn", 10, (1, 8, 8)))
+        network = approach.attach(create("small_cnn", 10, (1, 8, 8)), 10)
         norm = network.get_submodule("blocks.0.norm")
         assert isinstance(norm, nn.BatchNorm2d)
         with torch.no_grad():
@@ -159,7 +159,7 @@ class TestStatistics:
 
     def test_derivation_names_the_units_of_the_network(self, digits: ImageData) -> None:
         approach = create_approach(NemoSpec())
-        network = approach.attach(create("small_cnn", 10, (1, 8, 8)))
+        network = approach.attach(create("small_cnn", 10, (1, 8, 8)), 10)
         split = digits.train.first(100)
         statistics = approach.statistics(network, batches(split, digits.info, 50, device=CPU), 10)
         mask = approach.derive(statistics, [3, 5], 0.9).mask

@@ -54,7 +54,7 @@ def _trained_looking(
 ) -> fx.GraphModule:
     """A modular network whose statistics and parameters are all non-trivial."""
     torch.manual_seed(seed)
-    network = create_approach(approach).attach(architectures.create(name, 10, shape)).eval()
+    network = create_approach(approach).attach(architectures.create(name, 10, shape), 10).eval()
     with torch.no_grad():
         for key, value in network.state_dict().items():
             if key.endswith("running_var"):
@@ -78,11 +78,18 @@ def _part(form: ModuleForm, mask: ModuleMask, classes: Sequence[int]) -> ModuleP
     )
 
 
+# Hundreds of megabytes each, and the same kinds of layers as the others.
+_LARGE = ("resnet34", "resnet50", "vit_small", "deit_small")
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in _LARGE else []) for name in architectures.names()
+]
+
+
 def _images(shape: tuple[int, int, int]) -> Tensor:
     return torch.rand(3, *shape, generator=torch.Generator().manual_seed(5))
 
 
-@pytest.mark.parametrize("name", architectures.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_whole_model_survives_the_disk(name: str, tmp_path: Path) -> None:
     shape = (1, 8, 8) if name == "small_cnn" else (3, 32, 32)
     network = _trained_looking(name, shape, MwtSpec(), seed=1)
@@ -93,7 +100,7 @@ def test_a_whole_model_survives_the_disk(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["static", "gated"])
-@pytest.mark.parametrize("name", architectures.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_module_survives_the_disk(name: str, form: ModuleForm, tmp_path: Path) -> None:
     shape = (1, 8, 8) if name == "small_cnn" else (3, 32, 32)
     network = _trained_looking(name, shape, NemoSpec(), seed=2)

@@ -105,8 +105,8 @@ class TestBatches:
 
     def test_a_pass_begun_in_the_middle_continues_as_the_whole_one(self) -> None:
         split = self.numbered(50)
-        whole = list(draw(split, CIFAR, BatchPlan(8, shuffle_seed=3, augment_seed=4)))
-        part = list(draw(split, CIFAR, BatchPlan(8, shuffle_seed=3, augment_seed=4, start=4)))
+        whole = list(draw(split, CIFAR, BatchPlan(8, shuffle_seed=3, augment_seed=4), CPU))
+        part = list(draw(split, CIFAR, BatchPlan(8, shuffle_seed=3, augment_seed=4, start=4), CPU))
         assert len(part) == 3
         for (images, labels), (expected, theirs) in zip(part, whole[4:], strict=True):
             assert torch.equal(images, expected)
@@ -115,7 +115,7 @@ class TestBatches:
     @pytest.mark.parametrize(("size", "count"), [(16, 2), (17, 2), (18, 3)])
     def test_a_single_last_image_is_left_out_on_request(self, size: int, count: int) -> None:
         plan = BatchPlan(8, drop_single=True)
-        assert plan.batch_count(size) == len(list(draw(self.numbered(size), CIFAR, plan))) == count
+        assert plan.batch_count(size) == len(list(draw(self.numbered(size), CIFAR, plan, CPU))) == count
 
 
 class TestAugmentation:

@@ -42,3 +42,12 @@ def test_cohesion_looks_only_inside_the_module() -> None:
     labels = torch.tensor([1, 1, 0])
     by_class = cohesion([(soft, labels)], {1: mask})
     assert by_class == {1: pytest.approx(2 / 3)}
+
+
+def test_cohesion_looks_at_a_bounded_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.modularity._SAMPLES_PER_CLASS", 3)
+    mask = ModuleMask({"a": torch.tensor([True, True])})
+    alike, other = torch.tensor([[1.0, 1.0]] * 2), torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    labels = torch.tensor([0, 0])
+    # The third batch comes too late: of four samples the first three are alike.
+    assert cohesion([({"a": alike}, labels), ({"a": other}, labels)], {0: mask}) == {0: 1.0}

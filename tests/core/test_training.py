@@ -11,9 +11,10 @@ from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData, batches, load_dataset
 from core.errors import TrainingDivergedError
 from core.results import CheckpointReport, LogReport, MetricValue, Progress
-from core.specs import ApproachSpec, MwtSpec, NemoSpec, StandardSpec
+from core.specs import ApproachSpec, CleaveSpec, ModaSpec, MwtSpec, NemoSpec, StandardSpec
 from core.statistics import evaluating
-from core.trainer import EpochTally, Trainer
+from core.tally import EpochTally
+from core.trainer import Trainer
 from tests.core.training_runs import CPU, Run, after, last_checkpoint, run, spec_of
 
 
@@ -72,7 +73,7 @@ def test_the_global_random_state_is_left_alone(digits: ImageData, tmp_path: Path
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.parametrize("approach", [StandardSpec(), MwtSpec(), NemoSpec()])
+@pytest.mark.parametrize("approach", [StandardSpec(), MwtSpec(), NemoSpec(), ModaSpec(), CleaveSpec()])
 def test_it_learns_digits(approach: ApproachSpec, digits: ImageData, tmp_path: Path) -> None:
     spec = spec_of(approach, epochs=2, batch_size=64, max_train_samples=800)
     network = run(spec, digits, tmp_path).network

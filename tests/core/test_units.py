@@ -6,7 +6,14 @@ from torch import nn
 from core.architectures import create
 from core.surgery.masking import insert_generators, remove_generators
 from core.units import Unit, find_units
-from tests.fixtures.networks import CalledTwice, Chain, Depthwise, Residual, SigmoidGate, make_generator
+from tests.fixtures.blocks import CalledTwice, Encoder, Grouped
+from tests.fixtures.networks import (
+    Chain,
+    Depthwise,
+    Residual,
+    SigmoidGate,
+    make_generator,
+)
 
 
 def test_all_but_the_stem_in_execution_order() -> None:
@@ -17,7 +24,14 @@ def test_all_but_the_stem_in_execution_order() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "units", "neurons"),
-    [("vgg16", 12, 4160), ("simcnn", 12, 4160), ("rescnn", 11, 4224), ("resnet18", 19, 4736)],
+    [
+        ("vgg16", 12, 4160),
+        ("simcnn", 12, 4160),
+        ("rescnn", 11, 4224),
+        ("resnet18", 19, 4736),
+        ("vit_small", 66, 38_016),
+        ("deit_small", 66, 38_016),
+    ],
 )
 def test_counts_of_the_papers_networks(architecture: str, units: int, neurons: int) -> None:
     found = find_units(create(architecture, 10, (3, 32, 32)))
@@ -29,9 +43,20 @@ def test_projection_follows_its_block() -> None:
     assert names[4:7] == ["layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.conv"]
 
 
-def test_neither_grouped_nor_shared_convolutions() -> None:
-    assert [unit.name for unit in find_units(Depthwise())] == ["expand.0", "project"]
+def test_depthwise_convolutions_but_neither_grouped_nor_shared_ones() -> None:
+    assert [unit.name for unit in find_units(Depthwise())] == ["expand.0", "depthwise", "project"]
+    assert [unit.name for unit in find_units(Grouped())] == ["expand.0", "project"]
     assert [unit.name for unit in find_units(CalledTwice())] == ["left", "right", "after"]
+
+
+def test_six_layers_of_each_encoder_block_but_the_first() -> None:
+    units = find_units(create("vit_small", 10, (3, 32, 32)))
+    layers = ("attention.q", "attention.k", "attention.v", "attention.proj", "fc1", "fc2")
+    assert [unit.name for unit in units] == [
+        f"blocks.{block}.{name}" for block in range(1, 12) for name in layers
+    ]
+    assert all(unit.tokens and unit.norm is None for unit in units)
+    assert (units[4].in_channels, units[4].width) == (384, 1536)
 
 
 def test_a_convolution_behind_preprocessing_is_the_stem() -> None:
@@ -39,7 +64,7 @@ def test_a_convolution_behind_preprocessing_is_the_stem() -> None:
     assert [unit.name for unit in find_units(model)] == ["3"]
 
 
-@pytest.mark.parametrize("network", [Chain, Residual, SigmoidGate])
+@pytest.mark.parametrize("network", [Chain, Depthwise, Encoder, Residual, SigmoidGate])
 def test_names_and_widths_survive_masking(network: type[nn.Module]) -> None:
     model = network()
     modular = insert_generators(model, make_generator, add_norm=True)
@@ -47,4 +72,4 @@ def test_names_and_widths_survive_masking(network: type[nn.Module]) -> None:
     for wrapped in (modular, remove_generators(modular)):
         after = find_units(wrapped)
         assert [(unit.name, unit.in_channels, unit.width) for unit in after] == before
-        assert all(unit.norm for unit in after)
+        assert all(unit.norm or unit.tokens for unit in after)

@@ -201,7 +201,7 @@ class ModuleWriter:
     def _write_files(self, network: nn.Module, recipe: Recipe, formats: Sequence[str]) -> list[FileRef]:
         number = sum(1 for entry in self.staging.iterdir() if entry.is_dir())
         folder = self.staging / f"module-{number:04d}"
-        stem = f"{recipe.architecture}-{safe_stem(recipe.classes)}"
+        stem = f"{safe_stem([recipe.architecture])}-{safe_stem(recipe.classes)}"
         recipe = save_network(network, recipe, folder)  # type: ignore[arg-type]  # an fx.GraphModule by construction
         files = [
             file_ref("weights", folder, WEIGHTS, self.staging, stem),

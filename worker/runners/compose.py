@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.artifacts import ModulePart, read_recipe
-from core.composition.union import ModuleOptions, union
+from core.composition.union import ModuleOptions, default_form, union
 from core.errors import ArtifactError
 from core.masks import ModuleMask
 from core.results import AnyReport, ComposeResult, Progress, ResultReport, RunnerInput
@@ -28,10 +28,11 @@ def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) ->
     members = [_member_mask(job, module_id) for module_id in spec.module_ids]
     mask = union(members)
     indices = class_indices(parent.recipe.model_classes, spec.classes)
-    folds = spec.form == "static" and spec.fold_amplitudes
-    options = ModuleOptions(spec.form, input_statistics(job).mean_amplitudes(indices) if folds else None)
+    form = spec.form or default_form(parent.network)
+    folds = form == "static" and spec.fold_amplitudes
+    options = ModuleOptions(form, input_statistics(job).mean_amplitudes(indices) if folds else None)
     part = ModulePart(
-        form=spec.form, fold_amplitudes=folds, threshold=None, class_indices=indices, mask=mask.to_json()
+        form=form, fold_amplitudes=folds, threshold=None, class_indices=indices, mask=mask.to_json()
     )
     check_stop(should_stop)
     data = input_data(job, parent.recipe) if spec.evaluate else None

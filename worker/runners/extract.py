@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.approaches import create_approach
 from core.artifacts import ModulePart, StoredNetwork
-from core.composition.union import ModuleOptions
+from core.composition.union import ModuleOptions, default_form
 from core.datasets import ImageData, batches
 from core.masks import ModuleMask
 from core.modularity import cohesion, coupling
@@ -33,22 +33,22 @@ def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) ->
     data = input_data(job, parent.recipe) if spec.evaluate else None
     known = parent.recipe.model_classes
     groups = [class_indices(known, names) for names in spec.classes or [[name] for name in known]]
-    writer = ModuleWriter(job, parent, data)
+    writer, form = ModuleWriter(job, parent, data), spec.form or default_form(parent.network)
     modules, masks = [], {}
     for number, group in enumerate(groups):
         check_stop(should_stop)
         yield Progress(phase="extract", step=number, total=len(groups))
         derivation = approach.derive(statistics, group, spec.threshold)
-        folds = spec.form == "static" and spec.fold_amplitudes
+        folds = form == "static" and spec.fold_amplitudes
         part = ModulePart(
-            form=spec.form,
+            form=form,
             fold_amplitudes=folds,
             threshold=spec.threshold,
             class_indices=group,
             mask=derivation.mask.to_json(),
             notes=list(derivation.notes),
         )
-        options = ModuleOptions(spec.form, statistics.mean_amplitudes(group) if folds else None)
+        options = ModuleOptions(form, statistics.mean_amplitudes(group) if folds else None)
         lineage = {"model_id": spec.model_id, "extract_job_id": job.job_id}
         modules.append(writer.write(derivation.mask, part, options, spec.formats, lineage))
         if len(group) == 1:

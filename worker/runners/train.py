@@ -1,15 +1,16 @@
 """Training: a network from scratch, its class statistics, its figures on held-out data, its files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor, fx
+import torch
+from torch import fx
 
 from core.approaches import create_approach
 from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, Recipe, save_network, save_tensors
-from core.datasets import ImageData, batches, load_dataset
-from core.devices import resolve_device
+from core.datasets import ImageData, StopRequest, batches, load_dataset, stoppable
+from core.devices import deterministic_algorithms, resolve_device
 from core.evaluation import classification_metrics, multiply_accumulates, parameter_count, predict
 from core.export import export_program
 from core.results import AnyReport, MetricValue, Progress, ResultReport, RunnerInput, TrainResult
@@ -17,47 +18,53 @@ from core.specs import TrainSpec
 from core.statistics import ClassStatistics
 from core.training import train
 from core.units import find_units
-from worker.runners.common import CPU, SPLITS, check_stop, code_versions, file_ref
+from worker.runners.common import SPLITS, code_versions, file_ref, safe_stem
 
 
-def run(job: RunnerInput, spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
+def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator[AnyReport]:
     """Train (resuming where a checkpoint is given), then collect statistics and measure once."""
     yield Progress(phase="load", step=0, total=1)
     data = load_dataset(spec.dataset, None if job.data_root is None else Path(job.data_root))
     if spec.max_train_samples is not None:
         data = replace(data, train=data.train.first(spec.max_train_samples))
-    checkpoints = Path(job.checkpoints)
+    device, checkpoints = resolve_device(spec.device), Path(job.checkpoints)
     network = yield from train(
         spec,
         data,
-        device=resolve_device(spec.device),
+        device=device,
         checkpoint_dir=checkpoints,
         resume=None if job.resume is None else checkpoints / job.resume,
         should_stop=should_stop,
     )
     yield Progress(phase="statistics", step=0, total=1)
-    check_stop(should_stop)
-    approach = create_approach(spec.approach)
-    statistics = approach.statistics(network, _statistics_batches(spec, data), len(data.info.class_names))
-    yield Progress(phase="evaluate", step=0, total=1)
-    check_stop(should_stop)
-    metrics = _metrics(network, data)
+    network.to(device)
+    with deterministic_algorithms(device, enabled=spec.deterministic):
+        statistics = _statistics(spec, data, network, device, should_stop)
+        network = create_approach(spec.approach).finish(network)
+        yield Progress(phase="evaluate", step=0, total=1)
+        metrics = _metrics(network, data, device, should_stop)
     yield Progress(phase="save", step=0, total=1)
-    yield ResultReport(result=_save(job, spec, data, network, statistics, metrics))
+    yield ResultReport(result=_save(job, spec, data, network.cpu(), statistics, metrics))
 
 
-def _statistics_batches(spec: TrainSpec, data: ImageData) -> Iterator[tuple[Tensor, Tensor]]:
+def _statistics(
+    spec: TrainSpec, data: ImageData, network: fx.GraphModule, device: torch.device, should_stop: StopRequest
+) -> ClassStatistics:
     # The published code counts on augmented training images.
     seed = spec.seed if spec.augment else None
-    return batches(data.train, data.info, spec.batch_size, device=CPU, augment_seed=seed)
+    drawn = batches(data.train, data.info, spec.batch_size, device=device, augment_seed=seed)
+    approach, classes = create_approach(spec.approach), len(data.info.class_names)
+    return approach.statistics(network, stoppable(drawn, should_stop), classes)
 
 
-def _metrics(network: fx.GraphModule, data: ImageData) -> list[MetricValue]:
+def _metrics(
+    network: fx.GraphModule, data: ImageData, device: torch.device, should_stop: StopRequest
+) -> list[MetricValue]:
     names = data.info.class_names
     metrics: list[MetricValue] = []
     for split in SPLITS:
         part = data.split(split)
-        logits = predict(network, part, data.info, CPU)
+        logits = predict(network, part, data.info, device, should_stop)
         metrics += classification_metrics(logits, part.labels, range(len(names)), names, split)
     return metrics
 
@@ -71,7 +78,7 @@ def _save(
     metrics: list[MetricValue],
 ) -> TrainResult:
     staging, names = Path(job.staging), list(data.info.class_names)
-    folder, stem = staging / "model", f"{spec.architecture}-{spec.dataset}-{spec.approach.name}"
+    folder, stem = staging / "model", safe_stem([spec.architecture, spec.dataset, spec.approach.name])
     recipe = Recipe(
         architecture=spec.architecture,
         model_classes=names,

@@ -49,6 +49,11 @@ def changed_by_hooks(model: nn.Module, change: Change, batch: Tensor) -> Tensor:
     return run(model, batch)
 
 
+def spread(unit: Unit, factors: Tensor) -> Tensor:
+    """A factor per neuron for the unit's output: tokens have their channels last."""
+    return factors[None, :] if unit.tokens else factors[:, None, None]
+
+
 def amplitudes_of(model: nn.Module) -> dict[str, Tensor]:
     return {unit.name: torch.linspace(0.2, 0.9, unit.width) for unit in find_units(model)}
 
@@ -60,7 +65,7 @@ class TestHardMasks:
         mask, scale = random_mask(find_units(model), 0.5), amplitudes_of(model)
 
         def change(unit: Unit, y: Tensor, _x: Tensor) -> Tensor:
-            return y * (mask[unit.name] * scale[unit.name])[:, None, None]
+            return y * spread(unit, mask[unit.name] * scale[unit.name])
 
         expected = changed_by_hooks(model, change, images())
         assert not torch.allclose(expected, run(model, images()))
@@ -97,7 +102,7 @@ class TestGenerators:
 
         def change(unit: Unit, y: Tensor, x: Tensor) -> Tensor:
             generator = modular.get_submodule(f"mask_generators.{unit.name.replace('.', '__')}")
-            return y * generator(x)[:, :, None, None]  # type: ignore[no-any-return]
+            return y * torch.stack([spread(unit, m) for m in generator(x)])
 
         expected = changed_by_hooks(plain, change, images())
         assert not torch.allclose(expected, run(plain, images()))

@@ -1,12 +1,14 @@
 """The rules, one ten-line network each: what is cut away, what stays, and what the notes say about it."""
 
 import torch
+from torch import nn
 
+from core.surgery.attention import HeadAttention
 from core.surgery.layers import ChannelGather, ChannelScatter
 from core.units import find_units
 from tests.core.surgery.cutting import cut, mask_without, network_in
+from tests.fixtures.blocks import CalledTwice, Encoder, Grouped, LayerScale, UnknownOperation
 from tests.fixtures.networks import (
-    CalledTwice,
     Chain,
     Concatenated,
     ConvolutionalHead,
@@ -16,7 +18,6 @@ from tests.fixtures.networks import (
     PreActivation,
     Residual,
     SigmoidGate,
-    UnknownOperation,
     UnusedParameter,
     images,
     randomise,
@@ -70,6 +71,37 @@ class TestStructure:
         assert widths == [(2, 5), (4, 2)]
         assert not any(isinstance(layer, ChannelGather) for layer in small.modules())
 
+    def test_a_depthwise_convolution_keeps_its_own_neurons(self) -> None:
+        """What its input lacks is zeros; what it drops itself, the layer before need not compute."""
+        model = randomise(Depthwise())
+        extraction = cut(model, mask_without(model, expand__0=[0, 1], depthwise=[1, 2]))
+        depthwise = extraction.network.get_submodule("depthwise")
+        assert isinstance(depthwise, nn.Conv2d)
+        assert (depthwise.groups, depthwise.in_channels, depthwise.out_channels) == (6, 6, 6)
+        assert extraction.network.get_submodule("expand.0").out_channels == 5
+        assert extraction.network.get_submodule("project").in_channels == 6
+        assert extraction.notes == ()
+
+    def test_heads_lose_channels_of_q_and_k_together_and_of_v_alone(self) -> None:
+        model = randomise(Encoder())
+        dropped = {"blocks__1__q": [0, 5], "blocks__1__k": [0, 1, 7], "blocks__1__v": [4, 5, 6]}
+        extraction = cut(model, mask_without(model, **dropped))
+        widths = {name: extraction.network.get_submodule(f"blocks.1.{name}").out_features for name in "qkv"}
+        assert widths == {"q": 4, "k": 4, "v": 5}
+        assert extraction.network.get_submodule("blocks.1.proj").in_features == 5
+        attention = extraction.network.get_submodule("head_attention.scaled_dot_product_attention_1")
+        assert isinstance(attention, HeadAttention)
+        assert attention.q_index is not None
+        assert attention.v_index is not None
+        assert attention.q_index.tolist() == [[1, 2], [3, 4]]
+        assert attention.v_index.tolist() == [[1, 2, 3, 4], [5, 0, 0, 0]]
+        assert extraction.notes == ()
+
+    def test_a_factor_per_channel_is_cut_itself(self) -> None:
+        model = randomise(LayerScale())
+        small = cut(model, mask_without(model, left=[0, 1, 2])).network
+        assert torch.equal(small.get_parameter("scale"), model.scale[3:])
+
     def test_unused_parameters_are_left_behind(self) -> None:
         model = randomise(UnusedParameter())
         names = {name for name, _ in cut(model, mask_without(model)).network.named_parameters()}
@@ -87,6 +119,13 @@ class TestPins:
         )
         assert extraction.network.get_submodule("after").in_channels == 8
         assert extraction.network.get_submodule("left").out_channels == 6
+
+    def test_normalisation_over_channels(self) -> None:
+        model = randomise(LayerScale())
+        extraction = cut(model, mask_without(model, left=[0, 1], right=[0, 2]))
+        assert extraction.notes == (
+            "relu stays at 8 channels for norm: its statistics are taken over channels, absent ones included",
+        )
 
     def test_operations_without_a_rule(self) -> None:
         model = randomise(UnknownOperation())
@@ -106,10 +145,10 @@ class TestPins:
         assert extraction.network.get_submodule("shared").in_channels == 8
 
     def test_grouped_convolutions(self) -> None:
-        model = randomise(Depthwise())
+        model = randomise(Grouped())
         extraction = cut(model, mask_without(model, expand__0=[0, 1], project=[3]))
         assert extraction.notes == (
-            "expand.2 stays at 8 channels for depthwise: grouped convolutions are not cut",
+            "expand.1 stays at 8 channels for grouped: grouped convolutions are not cut",
         )
         assert extraction.network.get_submodule("head").in_features == 4
 
@@ -137,3 +176,28 @@ class TestPins:
         logits = run(extraction.network, images())
         assert torch.equal(logits[:, 0], torch.zeros(2))
         assert logits[:, 1].abs().min() > 0
+
+
+class TestReport:
+    def test_tells_what_had_to_stay_and_what_no_mask_reaches(self) -> None:
+        model = randomise(Grouped())
+        lines = cut(model, mask_without(model, expand__0=[0])).report().splitlines()
+        assert lines == [
+            "expand.1 stays at 8 channels for grouped: grouped convolutions are not cut",
+            "stem.0 is no unit: the first convolution is never masked",
+            "grouped is no unit: a grouped convolution",
+            "head is no unit: it reads no tokens (classifiers are never masked)",
+        ]
+
+    def test_encoder_layers_outside_the_units(self) -> None:
+        model = randomise(Encoder())
+        lines = cut(model, mask_without(model)).report().splitlines()
+        assert lines[0] == "every unit is cut to its mask"
+        assert "blocks.0.fc1 is no unit: it lies outside the encoder blocks from the second on" in lines
+        assert not any(line.startswith("blocks.1.") for line in lines)
+
+    def test_a_gated_module_reports_neither_generators_nor_their_norms(self) -> None:
+        modular = network_in("gated", "Chain")
+        assert [line.split(":")[0] for line in cut(modular, mask_without(modular)).report().splitlines()] == [
+            "every unit is cut to its mask", "0 is no unit", "12 is no unit",
+        ]  # fmt: skip

@@ -1,0 +1,158 @@
+"""The page and the pictures of `benchmarks.reproduce`: docs/results.md, and PNG files beside the figures."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from matplotlib.figure import Figure
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+SIZES = ("2", "5", "10")
+# Accuracy of the modular model, and reuse at 2 / 5 / 10 classes without and with retraining, as published
+# (MwT and MODA: tables and figures of MODA, ICSE 2026; NeMo publishes no figures per network).
+PUBLISHED = {
+    ("standard", "vgg16", "cifar10"): "92.6",
+    ("standard", "resnet18", "cifar10"): "93.4",
+    ("standard", "mobilenet", "cifar10"): "89.4",
+    ("standard", "vgg16", "svhn"): "95.9",
+    ("standard", "resnet18", "svhn"): "96.1",
+    ("MwT", "vgg16", "cifar10"): "90.6; 75 / 49 / 33, retrained 97 / 95 / 91",
+    ("MwT", "resnet18", "cifar10"): "91.0; 72 / 24 / 13, retrained 97 / 95 / 91",
+    ("MwT", "mobilenet", "cifar10"): "53.6; 63 / 36 / 26, retrained 90 / 72 / 56",
+    ("MwT", "vgg16", "svhn"): "95.1; 90 / 77 / 65, retrained 98 / 96 / 95",
+    ("MwT", "resnet18", "svhn"): "95.7; 86 / 62 / 37, retrained 97 / 96 / 95",
+    ("MODA", "vgg16", "cifar10"): "91.9; 98 / 95 / 92",
+    ("MODA", "resnet18", "cifar10"): "90.9; 98 / 95 / 91",
+    ("MODA", "mobilenet", "cifar10"): "89.3; 96 / 92 / 89",
+    ("MODA", "vgg16", "svhn"): "95.8; 97 / 96 / 95",
+    ("MODA", "resnet18", "svhn"): "95.8; 98 / 96 / 94",
+}
+_HEAD = """\
+# Results
+
+Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); raw figures:
+`benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.
+{epochs} epochs{samples}, batches of 128, seeds 0 to {last_seed}; every approach is cut into the same random
+subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
+no composition was retrained, but for the last column (first seed, {retrain_epochs} epoch(s) of fine-tuning).
+± is the deviation between seeds. Sizes are shares of the standard network's parameters.
+"""
+_COLUMNS = (
+    "approach", "form", "full model", "one class: size", "retention", "coupling",
+    "2 classes (size)", "5 classes (size)", "10 classes (size)", "mean of 2..10", "static, retrained 2/5/10",
+)  # fmt: skip
+_COLOURS = {"standard": "0.5", "MwT": "#cc7a00", "NeMo": "#2a7f4f", "MODA": "#7a4fa3", "cleave": "#1f5fbf"}
+_MARKERS = {"static": "o", "static + amplitudes": "s", "gated": "^"}
+
+
+def write_report(content: Mapping[str, Any], stem: Path) -> list[Path]:
+    """Write the page and one picture per (architecture, dataset); returns the files."""
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in content["rows"]:
+        pairs[row["architecture"], row["dataset"]].append(row)
+    pictures = [_picture(rows, stem.with_name(f"{stem.name}-{a}-{d}.png")) for (a, d), rows in pairs.items()]
+    sections = [
+        f"## {architecture} on {dataset}\n\n{_table(rows)}\n\n![]({_from_page(picture)})\n"
+        for ((architecture, dataset), rows), picture in zip(pairs.items(), pictures, strict=True)
+    ]
+    PAGE.write_text("\n".join([_head(content, stem.name), *sections]))
+    return [PAGE, *pictures]
+
+
+def _head(content: Mapping[str, Any], stem: str) -> str:
+    settings, machine = content["settings"], content["machine"]
+    samples = settings["train_samples"]
+    return _HEAD.format(
+        scale=content["scale"],
+        command_note="resumable: call it again with the same --work",
+        stem=stem,
+        epochs=settings["epochs"],
+        samples="" if samples is None else f" on the first {samples:,} training images",
+        tested=""
+        if settings["test_samples"] is None
+        else f" (the first {settings['test_samples']:,} images)",
+        last_seed=settings["seeds"] - 1,
+        retrain_epochs=settings["retrain_epochs"],
+        **{key: machine[key] for key in ("processor", "threads", "torch")},
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    published = {
+        row["approach"]: text
+        for row in rows
+        if (text := PUBLISHED.get((row["approach"], row["architecture"], row["dataset"])))
+    }
+    columns = (*_COLUMNS, "published: full; reuse") if published else _COLUMNS
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for approach, of_approach in _grouped(rows).items():
+        for form in of_approach[0]["one class"]:
+            cells = [approach, form, *_cells(of_approach, form)]
+            cells += [published.get(approach, "")] if published else []
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], form: str) -> list[str]:
+    def at(size: str) -> str:
+        accuracy = _spread(row["reuse"][size][form]["accuracy"] for row in rows)
+        return f"{accuracy} ({mean(row['reuse'][size][form]['parameters %'] for row in rows):.0f} %)"
+
+    retrained = [row["retrained"] for row in rows if "retrained" in row]
+    again = " / ".join(f"{retrained[0][size]['accuracy']:.1f}" for size in SIZES) if retrained else ""
+    return [
+        _spread(row["test accuracy"] for row in rows),
+        f"{mean(row['one class'][form]['parameters %'] for row in rows):.1f} %",
+        f"{mean(row['retention %'] for row in rows):.0f} %",
+        f"{mean(row['coupling'] for row in rows):.2f}",
+        *(at(size) for size in SIZES),
+        _spread(_mean_reuse(row, form) for row in rows),
+        again if form == "static" else "",
+    ]
+
+
+def _mean_reuse(row: Mapping[str, Any], form: str) -> float:
+    return float(mean(found[form]["accuracy"] for found in row["reuse"].values()))
+
+
+def _spread(values: Iterable[float]) -> str:
+    found = list(values)
+    return f"{mean(found):.1f}" if len(found) < 2 else f"{mean(found):.1f} ± {stdev(found):.1f}"
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["approach"]].append(row)
+    return dict(groups)
+
+
+def _picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Accuracy against size, one point for each composition size of 2, 5 and 10 classes."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    for place, size in enumerate(SIZES, 1):
+        axes = figure.add_subplot(1, len(SIZES), place)
+        for approach, of_approach in _grouped(rows).items():
+            for form in of_approach[0]["one class"]:
+                found = [row["reuse"][size][form] for row in of_approach]
+                axes.scatter(
+                    [f["parameters %"] for f in found],
+                    [f["accuracy"] for f in found],
+                    color=_COLOURS[approach],
+                    marker=_MARKERS[form],
+                    alpha=0.8,
+                    label=f"{approach}, {form}",
+                )
+        axes.set(title=f"{size} classes", xlabel="parameters, % of the standard network")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("test accuracy without retraining, %")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _from_page(picture: Path) -> str:
+    return f"../benchmarks/results/{picture.name}"

@@ -1,0 +1,158 @@
+"""Every method on the same data, cut into the same compositions: `python -m benchmarks.reproduce`.
+
+For each (approach, architecture, dataset, seed) of `--scale`: trains, derives modules, composes the same
+seeded subsets of 2 to 10 classes in every form, without retraining (the first seed also with), and measures
+on test data. A training stops when `--budget-s` is used up and the next call continues it; finished runs are
+kept in `--work` and not repeated. Figures and pictures go to benchmarks/results, the page to docs/results.md.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cut import RESULTS, machine
+from benchmarks.report import write_report
+
+APPROACHES: dict[str, dict[str, Any]] = {
+    "standard": {"name": "standard"},
+    "MwT": {"name": "mwt", "recipe": "published"},
+    "NeMo": {"name": "nemo", "recipe": "published"},
+    "MODA": {"name": "moda", "recipe": "published"},
+    "cleave": {"name": "nemo", "recipe": "cleave"},
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done.
+
+    Attributes:
+        pairs: (architecture, dataset).
+        test_samples: the first so many test images; None = all.
+        subsets: random subsets of each composition size.
+        retrain_epochs: of the first seed's static compositions.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    epochs: int
+    train_samples: int | None
+    test_samples: int | None
+    seeds: int
+    subsets: int
+    retrain_epochs: int
+
+
+SCALES = {
+    "small": Scale(
+        (("small_cnn", "fashion_mnist"), ("small_cnn", "cifar10")),
+        epochs=6, train_samples=16_000, test_samples=4_000, seeds=3, subsets=3, retrain_epochs=1,
+    ),
+    "full": Scale(
+        (("vgg16", "cifar10"), ("resnet18", "cifar10"), ("mobilenet", "cifar10"), ("vgg16", "svhn"),
+         ("resnet18", "svhn")),
+        epochs=200, train_samples=None, test_samples=None, seeds=1, subsets=20, retrain_epochs=10,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training and everything measured on it."""
+
+    scale: str
+    approach: str
+    architecture: str
+    dataset: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.scale}-{self.architecture}-{self.dataset}-{self.approach}-{self.seed}"
+
+    def spec(self) -> dict[str, Any]:
+        """The training's spec."""
+        scale = SCALES[self.scale]
+        return {
+            "architecture": self.architecture,
+            "dataset": self.dataset,
+            "approach": APPROACHES[self.approach],
+            "epochs": scale.epochs,
+            "max_train_samples": scale.train_samples,
+            "seed": self.seed,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--scale", choices=SCALES, default="small")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/reproduce"), help="finished and stopped runs"
+    )
+    parser.add_argument("--data-root", type=Path, default=os.environ.get("CLEAVE_DATA_ROOT"))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
+    parser.add_argument("--budget-s", type=float, help="stop after so many seconds; the next call goes on")
+    parser.add_argument("--only", help="run (and report) only cases whose name contains this")
+    options = parser.parse_args()
+    if options.data_root is None:
+        parser.error("name the folder of the datasets: --data-root or CLEAVE_DATA_ROOT")
+    wanted = [case for case in cases(options.scale) if options.only is None or options.only in case.name]
+    end = None if options.budget_s is None else time.time() + options.budget_s
+    options.work.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda case: _run_apart(case, options.work, options.data_root, end), wanted))
+    rows = [
+        json.loads(path.read_text()) for case in wanted if (path := row_path(options.work, case)).exists()
+    ]
+    print(f"{len(rows)} of {len(wanted)} runs are finished")
+    if len(rows) == len(wanted):
+        settings = asdict(SCALES[options.scale])
+        content = {"machine": machine(), "scale": options.scale, "settings": settings, "rows": rows}
+        stem = f"{datetime.now(UTC):%Y-%m-%d}-reproduce-{options.scale}"
+        (RESULTS / f"{stem}.json").write_text(json.dumps(content, indent=1) + "\n")
+        for path in write_report(content, RESULTS / stem):
+            print(f"written: {path}")
+
+
+def cases(scale: str) -> list[Case]:
+    """Seed by seed, so that an interrupted benchmark has whole seeds."""
+    chosen = SCALES[scale]
+    return [
+        Case(scale, approach, architecture, dataset, seed)
+        for seed in range(chosen.seeds)
+        for architecture, dataset in chosen.pairs
+        for approach in APPROACHES
+    ]
+
+
+def row_path(work: Path, case: Case) -> Path:
+    return work / f"{case.name}.json"
+
+
+def _run_apart(case: Case, work: Path, data_root: Path, end: float | None) -> None:
+    """In a process with one thread: runs side by side must not compete for cores."""
+    left = None if end is None else end - time.time()
+    if row_path(work, case).exists() or (left is not None and left <= 0):
+        return
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.reuse_of_one",
+        json.dumps(asdict(case)),
+        str(work),
+        str(data_root),
+    ]
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+    subprocess.run(command + ([] if left is None else [str(left)]), env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""How fast training, extraction and modules are: `python -m benchmarks.speed [--quick]`.
+
+Four ratios, each measured in one run with its parts taken in turn, on random images of CIFAR-10's shape:
+
+- step: a modular training step / a standard one (goal: at most 1.10)
+- loader: images per second of our training / of a loop over a torchvision data set with PIL transforms and a
+  DataLoader, in float32, with the same network and losses (goal: at least 5 on a GPU, 1.3 on a processor)
+- extraction: seconds to derive and cut one module of each class from stored statistics (goal: below 1)
+- latency: speed-up of a module / its saving of operations (goal: at least 0.8)
+
+Written to benchmarks/results as dated JSON with the machine and its load.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.cut import RESULTS, machine
+from core.approaches import create_approach
+from core.architectures import create
+from core.catalog import DATASETS
+from core.datasets import ImageData, ImageSplit
+from core.devices import deterministic_algorithms, resolve_device
+from core.evaluation import multiply_accumulates
+from core.masks import ModuleMask
+from core.specs import ApproachSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
+from core.statistics import ClassStatistics
+from core.surgery.extraction import extract
+from core.surgery.masking import recorded_masks, remove_generators
+from core.trainer import Trainer
+from core.units import find_units
+
+CIFAR = DATASETS["cifar10"]
+WARM_UP = 2
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="small_cnn only, few repeats")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, help="timed steps of each kind; default: 12, quick: 4")
+    parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    names = ["small_cnn"] if options.quick else ["small_cnn", "vgg16", "resnet18"]
+    repeats = options.repeats or (4 if options.quick else 12)
+    device = resolve_device("auto")
+    load = os.getloadavg()[0]
+    rows: list[Row] = []
+    for row in measure(names, options.batch_size, repeats, options.workers, device):
+        rows.append(row)
+        print(" ".join(f"{key}={_short(value)}" for key, value in row.items()), flush=True)
+    path = options.output / f"{datetime.now(UTC):%Y-%m-%d}-speed{'-quick' if options.quick else ''}.json"
+    settings = {"batch_size": options.batch_size, "repeats": repeats, "workers": options.workers}
+    about = machine() | {"device": str(device), "load_before": load}
+    path.write_text(json.dumps({"machine": about, "settings": settings, "rows": rows}, indent=2) + "\n")
+    print(f"written to {path}")
+
+
+def measure(names: list[str], batch: int, repeats: int, workers: int, device: torch.device) -> Iterator[Row]:
+    data = random_data(batch * (repeats + WARM_UP))
+    for name in names:
+        yield step_ratio(name, data, batch, repeats, device)
+    for name in names:
+        yield loader_ratio(name, data, batch, workers, device)
+    yield extraction_seconds(names[-1])
+    for keep in (0.5, 0.25):
+        yield latency_ratio(names[-1], keep, repeats, device)
+
+
+def random_data(size: int) -> ImageData:
+    """Random pixels and labels: a step's time does not depend on what they show."""
+    random = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> ImageSplit:
+        shape = (count, *CIFAR.input_shape)
+        images = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+        return ImageSplit(images, torch.randint(0, 10, (count,), generator=random))
+
+    return ImageData.of(CIFAR, split(size), split(2), split(2))
+
+
+def trainer_of(
+    name: str, approach: ApproachSpec, data: ImageData, batch: int, device: torch.device
+) -> Trainer:
+    values = {"architecture": name, "dataset": "cifar10", "batch_size": batch, "seed": 0}
+    spec = TrainSpec.model_validate(values | {"approach": approach})
+    return Trainer(spec, data, device)
+
+
+def timed_steps(trainer: Trainer, count: int, device: torch.device) -> list[float]:
+    """Seconds of each of `count` steps, drawing the batch included."""
+    seconds: list[float] = []
+    with trainer.running():
+        drawn = trainer.remaining_batches()
+        for _ in range(count):
+            start = now(device)
+            trainer.train_on(*next(drawn))
+            seconds.append(now(device) - start)
+    trainer.step = 0
+    return seconds
+
+
+def step_ratio(name: str, data: ImageData, batch: int, repeats: int, device: torch.device) -> Row:
+    approaches = (StandardSpec(), MwtSpec(), NemoSpec())
+    trainers = {spec.name: trainer_of(name, spec, data, batch, device) for spec in approaches}
+    seconds: dict[str, list[float]] = {key: [] for key in trainers}
+    with deterministic_algorithms(device, enabled=True):
+        for trainer in trainers.values():
+            timed_steps(trainer, WARM_UP, device)
+        for _ in range(repeats):  # in turn: what else the machine does slows all of them alike
+            for key, trainer in trainers.items():
+                seconds[key] += timed_steps(trainer, 1, device)
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    ratios = {f"{key} / standard": median[key] / median["standard"] for key in ("mwt", "nemo")}
+    return {"what": "step", "architecture": name} | {f"{k} ms": 1e3 * v for k, v in median.items()} | ratios
+
+
+class PilImages(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision's data sets hand them out: PIL, transformed one by one."""
+
+    def __init__(self, split: ImageSplit) -> None:
+        from torchvision import transforms
+
+        self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
+        steps = [
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+        ]
+        self.transform = transforms.Compose([*steps, transforms.Normalize(CIFAR.mean, CIFAR.std)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
+
+
+def loader_epoch(name: str, data: ImageData, batch: int, workers: int, device: torch.device) -> float:
+    """Seconds of one epoch of NeMo in the usual style: DataLoader, float32, default layout, plain SGD."""
+    approach = create_approach(NemoSpec())
+    network = approach.attach(create(name, 10, CIFAR.input_shape), 10).to(device).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    loader = DataLoader(PilImages(data.train), batch, shuffle=True, num_workers=workers)
+    with recorded_masks(network) as masks:
+        start = now(device)
+        for images, labels in loader:
+            target = labels.to(device)
+            loss = approach.loss(network(images.to(device)), masks, target).total
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            optimizer.step()
+        return now(device) - start
+
+
+def loader_ratio(name: str, data: ImageData, batch: int, workers: int, device: torch.device) -> Row:
+    trainer = trainer_of(name, NemoSpec(), data, batch, device)
+    timed_steps(trainer, WARM_UP, device)
+    ours, theirs = [], []
+    for _ in range(2):
+        theirs.append(loader_epoch(name, data, batch, workers, device))
+        ours.append(sum(timed_steps(trainer, trainer.steps_per_epoch, device)))
+    speed = {"ours images/s": len(data.train) / min(ours), "loader images/s": len(data.train) / min(theirs)}
+    return {"what": "loader", "architecture": name} | speed | {"ratio": min(theirs) / min(ours)}
+
+
+def extraction_seconds(name: str) -> Row:
+    """All classes' modules from statistics in which each class fires a third of the neurons often."""
+    approach, random = create_approach(NemoSpec()), torch.Generator().manual_seed(0)
+    network = approach.attach(create(name, 10, CIFAR.input_shape), 10).eval()
+    firing = {u.name: 150 * torch.rand(10, u.width, generator=random).double() for u in find_units(network)}
+    stored = ClassStatistics(torch.full((10,), 100.0).double(), firing, firing)
+    start = time.perf_counter()
+    masks = [approach.derive(stored, [index], 0.9).mask for index in range(10)]
+    derived = time.perf_counter()
+    for index, mask in enumerate(masks):
+        extract(network, mask, classes=[index], input_shape=CIFAR.input_shape)
+    end = time.perf_counter()
+    times = {"derive s": derived - start, "cut s": end - derived, "all classes s": end - start}
+    return {"what": "extraction", "architecture": name, "classes": 10} | times
+
+
+def latency_ratio(name: str, keep: float, repeats: int, device: torch.device) -> Row:
+    """Static modules of random neurons, 32 images at a time."""
+    modular = create_approach(NemoSpec()).attach(create(name, 10, CIFAR.input_shape), 10).eval()
+    full = remove_generators(modular)
+    random = torch.Generator().manual_seed(0)
+    mask = ModuleMask(
+        {u.name: torch.randperm(u.width, generator=random) < max(1, keep * u.width) for u in find_units(full)}
+    )
+    module = extract(full, mask, classes=range(10), input_shape=CIFAR.input_shape).network.eval()
+    saved = multiply_accumulates(full, CIFAR.input_shape) / multiply_accumulates(module, CIFAR.input_shape)
+    images = torch.randn(32, *CIFAR.input_shape, device=device)
+    whole, part = _latencies([full.to(device), module.to(device)], images, repeats)
+    row = {
+        "what": "latency",
+        "architecture": name,
+        "keep": keep,
+        "full ms": 1e3 * whole,
+        "module ms": 1e3 * part,
+    }
+    return row | {"speed-up": whole / part, "FLOPs saving": saved, "ratio": whole / part / saved}
+
+
+@torch.inference_mode()
+def _latencies(networks: list[nn.Module], images: Tensor, repeats: int) -> list[float]:
+    def seconds(work: Callable[[Tensor], object]) -> float:
+        start = now(images.device)
+        work(images)
+        return now(images.device) - start
+
+    rounds = [[seconds(network) for network in networks] for _ in range(WARM_UP + repeats)][WARM_UP:]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def now(device: torch.device) -> float:
+    """The clock, when the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

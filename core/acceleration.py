@@ -1,0 +1,54 @@
+"""What makes a training step fast without changing what it computes: memory layout, arithmetic, pooling."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+
+from core.surgery.sites import GENERATORS
+
+# Channels last: the convolutions of oneDNN and of cuDNN's tensor cores read it without reordering. With
+# `pooled_generators` it saves a quarter of a step of ResNet18 with generators (one processor core, measured).
+# torch.compile was measured too: half a minute of compiling, and with generators 2 % faster on a processor.
+LAYOUT = torch.channels_last
+
+
+def arithmetic(precision: str, device: torch.device) -> torch.dtype:
+    """The type in which a training's products are computed.
+
+    `auto` is bfloat16 on a GPU that has it in hardware, float32 elsewhere: on a processor bfloat16 pays for
+    wide networks only (and without hardware support for none), so there it must be asked for.
+    """
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    fast = precision == "bfloat16" or (precision == "auto" and native)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Products in `dtype` inside the block; weights stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
+
+
+def fast_layout(images: Tensor) -> Tensor:
+    """Images (N, C, H, W), unchanged, in the layout of the network's weights."""
+    return images.contiguous(memory_format=LAYOUT)
+
+
+@contextmanager
+def pooled_generators(network: fx.GraphModule) -> Iterator[None]:
+    """Inside the block each mask generator gets the spatial mean (N, C, 1, 1) of its unit's input.
+
+    Generators average their input anyway. The gradient of a mean is a whole feature map in the wrong layout,
+    which slows down every layer behind it; that of a sum is one number per channel.
+    """
+    with ExitStack() as handles:
+        for generator in getattr(network, GENERATORS, nn.Module()).children():
+            if any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in generator.children()):
+                handles.callback(generator.register_forward_pre_hook(_pool).remove)
+        yield
+
+
+def _pool(_generator: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    x = inputs[0]
+    return (x.sum(dim=(2, 3), keepdim=True) * (1 / (x.shape[2] * x.shape[3])),)

@@ -1,0 +1,114 @@
+"""`recipe: cleave`, the default of every modular method: train the very networks that will be cut out.
+
+Each sample of a batch is asked about a random set S of classes that holds its own, and runs through the
+neurons that the classes of S keep (`class_gates`). So every composition is trained, at every size, as it will
+be cut: hard masks, no generators, the same batch normalisation. The method's own objective acts on the class
+masks instead of on the masks of samples (NeMo: contrastive; MwT: coupling; MODA: dispersion). docs/method.md
+has the measurements that led here.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from core.approaches.base import BaseApproach
+from core.approaches.class_gates import (
+    ClassGate,
+    class_gates,
+    draw_class_sets,
+    normalise_score_gradients,
+    unit_retention,
+)
+from core.approaches.losses import mwt_losses, nemo_contrastive
+from core.approaches.protocol import LabelledBatches, LossTerms
+from core.specs import CleaveSpec
+from core.statistics import ClassStatistics
+from core.surgery.masking import fold_amplitudes, insert_generators, remove_generators
+from core.surgery.sites import attribute_key
+from core.units import find_units
+
+_TEMPERATURE = 0.2
+
+
+class Cleave(BaseApproach):
+    """Class gates, trained on random sets of classes."""
+
+    def __init__(self, spec: CleaveSpec) -> None:
+        self.spec = spec
+        self._scores: list[Tensor] = []
+        self._share = 1.0
+
+    def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
+        """A gate on every unit, and a BatchNorm behind a convolution that has none."""
+        units = find_units(model)
+        position = {unit.name: i for i, unit in enumerate(units)}
+        return insert_generators(
+            model,
+            lambda unit: ClassGate(
+                num_classes,
+                unit.width,
+                unit_retention(self.spec.retention, position[unit.name], len(units)),
+            ),
+            add_norm=True,
+        )
+
+    def trained(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
+        """The form `finish` leaves: the plain network."""
+        with torch.random.fork_rng(devices=[]):
+            return remove_generators(self.attach(model, num_classes))
+
+    def prepare(self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator) -> None:
+        """Draw the sets of classes that the samples of the next batch are asked about."""
+        gates = [gate for _, gate in class_gates(network)]
+        members = draw_class_sets(labels, len(gates[0].scores), self.spec.whole_sets, random)
+        for gate in gates:
+            gate.members = members[own]
+        self._scores = [gate.scores for gate in gates]
+        self._share = len(labels[own]) / len(labels)
+
+    def loss(self, logits: Tensor, masks: Mapping[str, Tensor], labels: Tensor) -> LossTerms:  # noqa: ARG002
+        """Cross-entropy (over all classes, whatever the set) + alpha * the objective on class masks."""
+        task = F.cross_entropy(logits, labels)
+        modularity = _objective(self.spec.name, [torch.sigmoid(scores) for scores in self._scores])
+        # Every process has all scores, and their gradients are summed: each adds its share of this one.
+        shared = self._share * modularity + (1 - self._share) * modularity.detach()
+        return LossTerms(task + self.spec.alpha * shared, {"task": task, "modularity": modularity})
+
+    def condition_gradients(self, network: fx.GraphModule) -> None:
+        """Between backward pass and step."""
+        normalise_score_gradients(network)
+
+    def statistics(
+        self, network: fx.GraphModule, batches: LabelledBatches, num_classes: int
+    ) -> ClassStatistics:
+        """A neuron fires for every sample of the classes that keep it, with amplitude 1, and for no other.
+
+        So every threshold gives the masks of the training.
+        """
+        count = torch.zeros(num_classes, dtype=torch.float64)
+        for _, labels in batches:
+            count += torch.bincount(labels.cpu(), minlength=num_classes)
+        firing = {unit: count[:, None] * masks.double() for unit, masks in _class_masks(network).items()}
+        return ClassStatistics(count, firing, {unit: fired.clone() for unit, fired in firing.items()})
+
+    def finish(self, network: fx.GraphModule) -> fx.GraphModule:
+        """Gates dropped; neurons that no class keeps are zeroed, as they were in training."""
+        kept = {unit: masks.any(dim=0).float() for unit, masks in _class_masks(network).items()}
+        return fold_amplitudes(remove_generators(network), kept)
+
+
+def _class_masks(network: fx.GraphModule) -> dict[str, Tensor]:
+    """Unit -> (C, n) bool, on the CPU."""
+    gates = dict(class_gates(network))
+    return {unit.name: gates[attribute_key(unit.name)].class_masks().cpu() for unit in find_units(network)}
+
+
+def _objective(method: str, class_masks: Iterable[Tensor]) -> Tensor:
+    """How much classes share, per unit (C, n) and averaged: 0 = nothing."""
+    rows = list(class_masks)
+    labels = torch.arange(len(rows[0]), device=rows[0].device)
+    if method == "nemo":
+        return nemo_contrastive(rows, labels, _TEMPERATURE)
+    return mwt_losses(rows, labels)[1]  # MwT's coupling, which is MODA's dispersion: cohesion is 1 by design

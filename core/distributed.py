@@ -1,0 +1,115 @@
+"""Train one network with several processes, one for each GPU:
+
+`torchrun --nproc-per-node 4 -m core.distributed spec.json FOLDER [--data-root FOLDER] [--resume NAME]`
+
+`spec.json` is a training job's spec, and `batch_size` that of all processes together: the losses are those of
+one process with the same spec (but dropout is drawn anew in each process). FOLDER gets `reports.jsonl`,
+`checkpoints/` and, at the end, the network (`weights.safetensors`, `recipe.json`) and its class statistics.
+"""
+
+import argparse
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import fx
+
+from core.approaches import create_approach
+from core.artifacts import STATISTICS, Recipe, save_network, save_tensors
+from core.datasets import ImageData, batches, load_dataset
+from core.errors import CoreError
+from core.replicas import Replicas
+from core.specs import TrainSpec
+from core.training import train
+
+_TIMEOUT = timedelta(minutes=10)
+
+
+def main(arguments: list[str]) -> None:
+    """Command line entry; torchrun sets the environment that names the processes."""
+    parser = argparse.ArgumentParser(prog="python -m core.distributed")
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--resume", help="a file in FOLDER/checkpoints")
+    given = parser.parse_args(arguments)
+    spec = TrainSpec.model_validate_json(given.spec.read_text(encoding="utf-8"))
+    device = _join(spec.device)
+    try:
+        data = load_dataset(spec.dataset, given.data_root)
+        network = _run(spec, data, device, given.folder, given.resume)
+        if Replicas.current().rank == 0:
+            _save(spec, data, network, given.folder)
+    except CoreError as error:
+        sys.exit(f"error [{error.code}]: {error}")
+    finally:
+        dist.destroy_process_group()
+
+
+def _save(spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Path) -> None:
+    """Class statistics and the network, as a training job of the service leaves them."""
+    approach, cpu = create_approach(spec.approach), torch.device("cpu")
+    seed = spec.seed if spec.augment else None
+    drawn = batches(data.train, data.info, spec.batch_size, device=cpu, augment_seed=seed)
+    statistics = approach.statistics(network, drawn, len(data.info.class_names))
+    save_network(approach.finish(network), _recipe(spec, data), folder)
+    save_tensors(statistics.to_tensors(), folder / STATISTICS)
+
+
+def _join(asked: str) -> torch.device:
+    """Enter torchrun's process group; the device of this process."""
+    on_gpu = asked != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
+    return device
+
+
+def _run(
+    spec: TrainSpec, data: ImageData, device: torch.device, folder: Path, resume: str | None
+) -> fx.GraphModule:
+    checkpoints = folder / "checkpoints"
+    reports = train(
+        spec,
+        data,
+        device=device,
+        checkpoint_dir=checkpoints,
+        resume=None if resume is None else checkpoints / resume,
+        should_stop=lambda: False,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    # Every process makes the same reports; the first one's are the training's.
+    path = folder / "reports.jsonl" if Replicas.current().rank == 0 else Path(os.devnull)
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        while True:
+            try:
+                file.write(next(reports).model_dump_json() + "\n")
+            except StopIteration as end:
+                network: fx.GraphModule = end.value
+                return network
+
+
+def _recipe(spec: TrainSpec, data: ImageData) -> Recipe:
+    names = list(data.info.class_names)
+    return Recipe(
+        architecture=spec.architecture,
+        model_classes=names,
+        classes=names,
+        input_shape=data.info.input_shape,
+        mean=list(data.info.mean),
+        std=list(data.info.std),
+        approach=spec.approach,
+        dataset=spec.dataset,
+        dataset_digest=data.digest,
+        seed=spec.seed,
+        train_samples=min(len(data.train), spec.max_train_samples or len(data.train)),
+        versions={"torch": torch.__version__},
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,82 @@
+"""Two processes (gloo, on the processor) train what one does with the same batches."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.approaches import create_approach
+from core.artifacts import RECIPE, WEIGHTS, load_network
+from core.datasets import ImageData, load_dataset
+from core.replicas import Replicas
+from core.specs import ApproachSpec, CleaveSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
+from tests.core.training_runs import run, spec_of
+
+PROCESSES = 2
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return load_dataset("digits", None)
+
+
+def train_with_two(spec: TrainSpec, folder: Path, *options: str) -> list[dict[str, Any]]:
+    """The reports of a training by torchrun."""
+    path = folder / "spec.json"
+    path.write_text(spec.model_dump_json())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
+    finished = subprocess.run(
+        [*command, "-m", "core.distributed", str(path), str(folder), *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
+
+
+def figures(reports: list[dict[str, Any]]) -> dict[tuple[Any, Any, str], float]:
+    lists = [report["metrics"] for report in reports if report["type"] == "metrics"]
+    return {(m["epoch"], m["split"], m["name"]): m["value"] for metrics in lists for m in metrics}
+
+
+APPROACHES = [CleaveSpec(alpha=0.5), NemoSpec(first_unit_in_loss=True), MwtSpec(), StandardSpec()]
+
+
+@pytest.mark.parametrize("approach", APPROACHES, ids=lambda spec: f"{spec.name}-{spec.recipe}")
+def test_two_processes_have_the_losses_of_one(
+    approach: ApproachSpec, digits: ImageData, tmp_path: Path
+) -> None:
+    """97 images in batches of 33: neither these nor the last one can be halved.
+
+    The learning rate is small, because training multiplies differences of rounding.
+    """
+    spec = spec_of(approach, epochs=2, batch_size=33, max_train_samples=97, learning_rate=0.005, device="cpu")
+    alone = run(spec, digits, tmp_path)
+    expected = {(m.epoch, m.split, m.name): m.value for m in alone.metrics}
+    found = figures(train_with_two(spec, tmp_path))
+    assert found.keys() == expected.keys()
+    first = [key for key in expected if key[0] == 1 and key[1] == "train"]
+    assert {key: found[key] for key in first} == pytest.approx(
+        {key: expected[key] for key in first}, abs=1e-5
+    )
+    assert found == pytest.approx(expected, abs=1e-4)
+    weights = load_file(tmp_path / WEIGHTS)
+    assert alone.network is not None
+    for name, value in create_approach(approach).finish(alone.network).state_dict().items():
+        torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
+    assert load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.train_samples == 97
+
+
+def test_shares_follow_each_other_and_hold_every_row_once() -> None:
+    for size in range(12):
+        rows = [row for rank in range(5) for row in range(size)[Replicas(rank, 5).share(size)]]
+        assert rows == list(range(size))
