@@ -67,8 +67,9 @@ bench: install  ## What cutting costs, and accuracy at every composition size; t
 	@$(BIN)/python -m benchmarks.cut
 	@$(BIN)/python -m benchmarks.reuse
 
-openapi: install  ## Rewrite docs/openapi.json after an intended change of the API.
+openapi: install  ## Rewrite docs/openapi.json and docs/specs.md after an intended change of the API.
 	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json
+	@$(BIN)/python -m service.spec_tables > build/specs.md && mv build/specs.md docs/specs.md
 
 # One resolution, three files: everything; what the API image needs; what the worker image needs.
 UV_COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

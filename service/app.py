@@ -32,6 +32,9 @@ def create_app(settings: Settings) -> FastAPI:
         description=openapi.DESCRIPTION,
         openapi_tags=TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        # The framework's pages load their scripts from another host; ours is whole by itself.
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan,
     )
     app.state.settings = settings

@@ -20,6 +20,7 @@ from service.jobs import leases, outbox
 from service.platform.database import Database
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
+from service.platform.startup import refusing_to_start, require_schema
 from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +29,28 @@ _ADVISORY_LOCK = 0x64697370
 _REAP_INTERVAL_S = 1.0
 _FORGET_INTERVAL_S = 600.0
 _RETRY_S = 1.0
+_REMIND_S = 60.0
+
+
+class Trouble:
+    """Tells that a server is away once and then each minute, and that it is back: not at every try."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._server: str | None = None
+        self._told_at = 0.0
+
+    def tell(self, server: str, reason: str) -> None:
+        now = self._clock()
+        if server != self._server or now - self._told_at >= _REMIND_S:
+            first, *_ = reason.strip().splitlines() or ["no reason given"]
+            _LOG.warning("%s unavailable, trying again: %s", server, first)
+            self._server, self._told_at = server, now
+
+    def over(self) -> None:
+        if self._server is not None:
+            _LOG.info("%s available again", self._server)
+            self._server = None
 
 
 class Dispatcher:
@@ -38,6 +61,7 @@ class Dispatcher:
         self._publisher = publisher
         self._settings = settings
         self._next_reap = self._next_forget = 0.0
+        self._trouble = Trouble()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; waits for its turn while another dispatcher is active."""
@@ -47,11 +71,12 @@ class Dispatcher:
                     while check is not None and not stop.is_set():
                         check()
                         self.once()
+                        self._trouble.over()
                         stop.wait(self._settings.dispatch_interval_s)
             except DBAPIError as error:
-                _LOG.warning("database unavailable: %s", error.orig)
+                self._trouble.tell("database", str(error.orig))
             except BrokerError as error:
-                _LOG.warning("broker unavailable: %s", error)
+                self._trouble.tell("broker", str(error))
             stop.wait(_RETRY_S)
 
     def once(self) -> None:
@@ -115,9 +140,10 @@ def _turn(database: Database, settings: Settings) -> Iterator[Callable[[], objec
 
 
 def main(on_ready: Callable[[], object] = lambda: None) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Raises DatabaseBehindError."""
     settings = Settings()
     configure_logging(settings)
+    require_schema(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -129,4 +155,5 @@ def main(on_ready: Callable[[], object] = lambda: None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusing_to_start():
+        main()

@@ -36,6 +36,11 @@ def head() -> str:
     return revision
 
 
+def revisions() -> frozenset[str]:
+    """Every revision this version of the code knows."""
+    return frozenset(s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def current(engine: Engine) -> str | None:
     """The revision the database is at; None for an empty database."""
     with engine.connect() as connection:
@@ -49,9 +54,8 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
         DatabaseForeignError: the database was written by a newer version.
     """
     with _locked_connection(settings) as connection:
-        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
         found = MigrationContext.configure(connection).get_current_revision()
-        if found is not None and found not in known:
+        if found is not None and found not in revisions():
             raise DatabaseForeignError(
                 f"The database is at revision {found}, which this version does not know."
             )

@@ -68,12 +68,14 @@ def run_up(
     *,
     on_key: Callable[[str], None] = lambda _: None,
     on_ready: Callable[[str], None] = lambda _: None,
+    on_stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Run until SIGINT or SIGTERM; afterwards no process of it is left. Call it from the main thread.
 
     Args:
         on_key: Called with the first API key, if this start made one.
         on_ready: Called with the URL once the API answers.
+        on_stopping: Called when it was asked to stop, before the processes are told.
 
     Raises:
         PortInUseError, CannotListenError, AlreadyRunningError, StartError
@@ -92,6 +94,7 @@ def run_up(
             while not stop.is_set():
                 children.revive()
                 stop.wait(_TICK_S)
+            on_stopping()
 
 
 def _prepare(settings: Settings) -> str | None:

@@ -9,6 +9,7 @@ import uvicorn
 from service.app import create_app
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
+from service.platform.startup import refusing_to_start
 
 _GRACE_S = 3
 
@@ -44,9 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m service.server")
     parser.add_argument("--fd", type=int, required=True, help="Descriptor of a listening socket.")
     arguments = parser.parse_args()
-    settings = Settings()
-    configure_logging(settings)
-    serve(settings, socket.socket(fileno=arguments.fd))
+    with refusing_to_start():
+        settings = Settings()
+        configure_logging(settings)
+        serve(settings, socket.socket(fileno=arguments.fd))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
 from service.compositions import service as compositions
-from service.compositions.resolution import require_classes, require_form
+from service.compositions.resolution import require_classes, settle_form
 from service.compositions.schemas import CompositionAnswer
 from service.datasets import service as datasets
 from service.jobs import service as jobs
@@ -44,7 +44,7 @@ def submit(
     if isinstance(spec, TrainSpec):
         datasets.require_files(settings_of(session), spec.dataset)
     elif isinstance(spec, ExtractSpec):
-        _check_extract(session, spec)
+        spec = _settled_extract(session, spec)
     else:
         _check_evaluate(session, spec)
     return jobs.enqueue(session, tenant_id, spec)
@@ -69,12 +69,13 @@ def _pointers(composition_id: str) -> dict[str, str]:
     return {"Location": f"/v1/compositions/{composition_id}", "Retry-After": "2"}
 
 
-def _check_extract(session: Session, spec: ExtractSpec) -> None:
+def _settled_extract(session: Session, spec: ExtractSpec) -> ExtractSpec:
     model = models.get(session, spec.model_id)
-    require_form(model, spec.form)
+    form = settle_form(model, spec.form)
     wanted = [name for names in spec.classes or [] for name in names]
     require_classes(models.classes_of(session, [model.id])[model.id], wanted)
     _require_data(session, model.id, needed=spec.evaluate)
+    return spec.model_copy(update={"form": form})
 
 
 def _check_evaluate(session: Session, spec: EvaluateSpec) -> None:

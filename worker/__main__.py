@@ -5,6 +5,7 @@ import json
 import os
 
 from service.platform.settings import Settings
+from service.platform.startup import refusing_to_start, require_schema
 from service.queue import QUEUES, prepare_broker
 
 
@@ -14,7 +15,9 @@ def main() -> None:
     parser.add_argument("--queue", choices=QUEUES, default="train", help="Which jobs to run.")
     parser.add_argument("--json", action="store_true", help="Print one line of JSON once it is ready.")
     arguments = parser.parse_args()
-    settings = Settings()
+    with refusing_to_start():
+        settings = Settings()
+        require_schema(settings)
     prepare_broker(settings)
     from celery import signals
 

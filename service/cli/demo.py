@@ -15,7 +15,7 @@ def demo(
     ),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the service's data in OUTPUT/service.")] = False,
     approaches: Annotated[
-        list[str] | None, typer.Option("--approach", help="nemo or mwt; default: both.")
+        list[str] | None, typer.Option("--approach", help="cleave, nemo or mwt; default: all.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer for a quick look.")] = None,
     as_json: JsonFlag = False,

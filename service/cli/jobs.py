@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli import output
+from service.cli.job_report import show_job
 from service.cli.session import AfterOption, JsonFlag, LimitOption, WaitFlag, connect, fail
 from service.cli.spec_input import SetOption, SpecOption, read_spec
 
@@ -94,7 +95,7 @@ def list_jobs(
     with connect(ctx) as client:
         page = client.jobs.list(state=state, kind=kind, limit=limit, after=after)
     rows = [
-        (job.id, job.kind, job.state, job.progress.percent, job.attempt, str(job.created_at or "-")[:19])
+        (job.id, job.kind, job.state, job.progress.percent, job.attempt, output.moment(job.created_at))
         for job in page.data
     ]
     columns = ("id", "kind", "state", "%", "attempt", "created")
@@ -106,7 +107,7 @@ def show(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
     """One job."""
     with connect(ctx) as client:
         job = client.jobs.get(job_id)
-    output.emit(job, as_json, lambda: show_job(job))
+        output.emit(job, as_json, lambda: show_job(client, job))
 
 
 @app.command()
@@ -122,6 +123,29 @@ def cancel(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None
     with connect(ctx) as client:
         job = client.jobs.cancel(job_id)
     output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+
+
+@app.command()
+def retry(ctx: typer.Context, job_id: JobId, wait: WaitFlag = True, as_json: JsonFlag = False) -> None:
+    """Submit an ended job's spec again, as a new job; a training goes on from its last checkpoint."""
+    with connect(ctx) as client:
+        follow(client, client.jobs.retry(job_id), wait, as_json)
+
+
+@app.command()
+def metrics(
+    ctx: typer.Context,
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="Only this figure, e.g. loss.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The training curves: each figure by epoch."""
+    with connect(ctx) as client:
+        found = [metric for metric in client.jobs.metrics(job_id) if name in (None, metric.name)]
+    rows = [(m.epoch, m.name, m.split or "-", m.class_name or "-", m.value) for m in found]
+    columns = ("epoch", "name", "split", "class", "value")
+    empty = f"{job_id} has reported no figures" + (f" named {name}" if name else "")
+    output.emit(found, as_json, lambda: output.table(f"figures of {job_id}", columns, rows, empty))
 
 
 @app.command()
@@ -144,7 +168,11 @@ def events(
 
 def submit(client: "CleaveClient", body: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Create the job, and follow it unless told not to."""
-    job = client.jobs.create(body)
+    follow(client, client.jobs.create(body), wait, as_json)
+
+
+def follow(client: "CleaveClient", job: "Job", wait: bool, as_json: bool) -> None:
+    """See a new job to its end, or only say that it is there."""
     if wait:
         finish(client, job, as_json)
     else:
@@ -160,35 +188,12 @@ def finish(client: "CleaveClient", job: "Job", as_json: bool) -> "Job":
     except KeyboardInterrupt:
         typer.echo(f"{job.id} goes on; `cleave jobs wait {job.id}` follows it again", err=True)
         raise typer.Exit(130) from None
-    output.emit(job, as_json, lambda: show_job(job))
+    output.emit(job, as_json, lambda: show_job(client, job))
     if job.state != "succeeded":
         error = job.error
         fail(error.code if error else job.state, error.message if error else f"{job.id} was {job.state}")
     return job
 
 
-def show_job(job: "Job") -> None:
-    result = job.result
-    pairs: list[tuple[str, output.Cell]] = [
-        ("kind", job.kind),
-        ("state", job.state),
-        ("progress", f"{job.progress.phase or '-'} {job.progress.percent or 0:.0f} %"),
-        ("attempt", job.attempt),
-        ("created", str(job.created_at)),
-        ("finished", str(job.finished_at or "-")),
-    ]
-    if result is not None:
-        pairs += [("model", result.model_id), ("composition", result.composition_id)]
-        pairs += [("module", module_id) for module_id in result.module_ids]
-        pairs += [(_metric_label(metric), metric.value) for metric in result.metrics]
-    if job.error is not None:
-        pairs.append((f"error {job.error.code}", job.error.message))
-    output.details(job.id, [(name, value) for name, value in pairs if value is not None])
-
-
 def _event_line(event: "Event") -> str:
-    return f"{event.seq:>5}  {str(event.ts or '-')[:19]}  {event.type:<14}  {json.dumps(event.data)}"
-
-
-def _metric_label(metric: Any) -> str:
-    return " ".join(part for part in (metric.name, metric.split, metric.class_name) if part)
+    return f"{event.seq:>5}  {output.moment(event.ts)}  {event.type:<14}  {json.dumps(event.data)}"

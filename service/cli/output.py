@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -25,8 +26,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A titled table; one record below the other where the terminal is too narrow for it."""
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str | None = None
+) -> None:
+    """A titled table, one record below the other where the terminal is too narrow; `empty` without rows."""
+    if not rows:
+        typer.echo(empty or f"{title}: none")
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -71,6 +77,11 @@ def cell(value: Cell) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return value
+
+
+def moment(value: datetime | None) -> str:
+    """A point in time to the second, UTC."""
+    return "-" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def percent(value: float | None) -> str | None:

@@ -1,27 +1,24 @@
-"""cleave up | api | dispatcher | worker | db | keys: what runs on this machine."""
+"""cleave up | api | dispatcher | worker | db: what runs on this machine."""
 
 import json
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from service.cli.output import print_json
-from service.cli.session import JsonFlag, reported_errors
-
-if TYPE_CHECKING:
-    from service.platform.settings import Settings
+from service.cli.session import DataDirOption, JsonFlag, local_settings, remember_json, reported_errors
 
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
-keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 
-DataDirOption = Annotated[Path | None, typer.Option(help="Default: CLEAVE_DATA_DIR, else ./.cleave.")]
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")]
 PortOption = Annotated[int | None, typer.Option(help="Port to listen on; default 8321.")]
-JsonLineFlag = Annotated[bool, typer.Option("--json", help="Print one line of JSON once it is ready.")]
+JsonLineFlag = Annotated[
+    bool, typer.Option("--json", help="Print one line of JSON once it is ready.", callback=remember_json)
+]
 NoAuthFlag = Annotated[
     bool, typer.Option("--no-auth", help="Ask for no API key; only on a loopback address.")
 ]
@@ -34,7 +31,14 @@ def up(  # noqa: PLR0913 - one argument for each option
     port: PortOption = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder with torchvision datasets.")] = None,
     no_auth: NoAuthFlag = False,
-    as_json: JsonLineFlag = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="JSON lines: the first API key, if this start makes one; then where it is ready.",
+            callback=remember_json,
+        ),
+    ] = False,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C: API, dispatcher and workers."""
     with reported_errors(ctx):
@@ -46,16 +50,17 @@ def up(  # noqa: PLR0913 - one argument for each option
         )
         # Here, and not only in the API's process: its refusal would be in a log file.
         require_auth_or_loopback(settings)
+        home = str(settings.home)
         if as_json:
-            made: dict[str, str] = {}
-            home = str(settings.home)
+            # The key on a line of its own, at once: it cannot be shown again if the start fails.
             run_up(
                 settings,
-                on_key=lambda key: made.update(api_key=key),
-                on_ready=lambda url: _print_line({"url": url, "data_dir": home, **made}),
+                on_key=lambda key: _print_line({"api_key": key, "data_dir": home}),
+                on_ready=lambda url: _print_line({"url": url, "data_dir": home}),
             )
         else:
-            run_up(settings, on_key=_show_first_key, on_ready=_show_ready)
+            run_up(settings, on_key=_show_first_key, on_ready=_show_ready, on_stopping=_show_stopping)
+            typer.echo(f"Stopped. The data is in {home}; `cleave up` goes on from there.")
 
 
 def api(
@@ -94,12 +99,15 @@ def dispatcher(ctx: typer.Context, data_dir: DataDirOption = None, as_json: Json
 
 
 def worker(
+    ctx: typer.Context,
     queue: Annotated[Literal["train", "short"], typer.Option(help="Which jobs to run.")] = "train",
     data_dir: DataDirOption = None,
     as_json: JsonLineFlag = False,
 ) -> None:
     """Run one worker."""
-    _export(data_dir)
+    with reported_errors(ctx):
+        _export(data_dir)
+        local_settings()
     command = [sys.executable, "-m", "worker", "--queue", queue, *(["--json"] if as_json else [])]
     # The service never imports the worker: it becomes it.
     os.execv(sys.executable, command)  # noqa: S606 - our own module
@@ -119,41 +127,6 @@ def db_upgrade(ctx: typer.Context, data_dir: DataDirOption = None, as_json: Json
         typer.echo(f"the database is at revision {revision}")
 
 
-@keys_app.command("create")
-def keys_create(
-    ctx: typer.Context,
-    tenant: Annotated[str, typer.Option(help="Created when there is none of this name.")] = "default",
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "cli",
-    data_dir: DataDirOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Make an API key. It is shown this once; the service keeps only a hash."""
-    with reported_errors(ctx):
-        from service import migrate
-        from service.platform.database import Database
-        from service.tenants.service import create_key
-
-        settings = local_settings(data_dir=data_dir)
-        migrate.upgrade(settings)
-        database = Database(settings)
-        try:
-            with database.write() as session:
-                key = create_key(session, settings, tenant, name)
-        finally:
-            database.dispose()
-    if as_json:
-        print_json({"api_key": key, "tenant": tenant, "name": name})
-    else:
-        typer.echo(f"{key}\n\nKeep it now, it is not shown again:\n  export CLEAVE_API_KEY={key}")
-
-
-def local_settings(**given: Any) -> "Settings":
-    """The environment's settings, overridden by the given options. Raises pydantic.ValidationError."""
-    from service.platform.settings import Settings
-
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
 def _export(data_dir: Path | None) -> None:
     if data_dir is not None:
         os.environ["CLEAVE_DATA_DIR"] = str(data_dir.absolute())
@@ -170,3 +143,7 @@ def _show_first_key(key: str) -> None:
 
 def _show_ready(url: str) -> None:
     typer.echo(f"Cleave is ready at {url} (API documentation: {url}/docs). Ctrl-C stops it.")
+
+
+def _show_stopping() -> None:
+    typer.echo("\nStopping: a running training writes a checkpoint first ...")

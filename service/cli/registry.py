@@ -9,7 +9,7 @@ from service.cli import output
 from service.cli.session import AfterOption, JsonFlag, LimitOption, connect
 
 if TYPE_CHECKING:
-    from service.client.schemas import Artifact, Composition, Metric, Model, Module
+    from service.client.schemas import Artifact, Composition, Dataset, Metric, Model, Module
 
 models_app = typer.Typer(help="Trained networks.", no_args_is_help=True)
 modules_app = typer.Typer(help="Modules extracted from them.", no_args_is_help=True)
@@ -24,11 +24,22 @@ def datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     with connect(ctx) as client:
         found = client.datasets.list()
     rows = [
-        (d.name, "x".join(map(str, d.input_shape)), len(d.class_names), d.train, d.validation, d.test)
+        (
+            d.name, "x".join(map(str, d.input_shape)), len(d.class_names), d.train, d.validation, d.test,
+            _availability(d),
+        )
         for d in found
-    ]
-    columns = ("name", "shape", "classes", "train", "validation", "test")
-    output.emit(found, as_json, lambda: output.table("datasets", columns, rows))
+    ]  # fmt: skip
+    columns = ("name", "shape", "classes", "train", "validation", "test", "available")
+
+    def show() -> None:
+        output.table("datasets", columns, rows)
+        if any(d.available is False for d in found):
+            typer.echo(
+                "Those not available need their files on the service's machines: see CLEAVE_DATA_ROOT."
+            )
+
+    output.emit(found, as_json, show)
 
 
 def architectures(ctx: typer.Context, as_json: JsonFlag = False) -> None:
@@ -50,7 +61,8 @@ def classes(
         found = client.classes.find(name)
     rows = [(*module_row(e.module), e.model_id) for e in found]
     columns = (*MODULE_COLUMNS, "model")
-    output.emit(found, as_json, lambda: output.table(f"modules that know {name!r}", columns, rows))
+    empty = f"no module knows {name!r}; `cleave models classes MODEL_ID` lists a model's classes"
+    output.emit(found, as_json, lambda: output.table(f"modules that know {name!r}", columns, rows, empty))
 
 
 @models_app.command("list")
@@ -154,6 +166,12 @@ def show_network(network: "Module | Composition") -> None:
         ],
     )  # fmt: skip
     _show_figures(network.metrics, network.artifacts)
+
+
+def _availability(dataset: "Dataset") -> str:
+    if dataset.available is None:  # a service that does not say
+        return "-"
+    return "yes" if dataset.available else "no"
 
 
 def _pixels(smallest: int, largest: int) -> str:

@@ -1,18 +1,22 @@
 """What every command shares: the global options, the client, and how an error is told."""
 
 import errno
+import json
 import socket
 import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:  # httpx and pydantic cost half a second, and `cleave --help` needs neither
-    from service.client import CleaveClient
+    from service.client import CleaveApiError, CleaveClient
+    from service.platform.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 
@@ -26,7 +30,20 @@ _NOT_OUR_ADDRESS = {
 }
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and only JSON, on stdout.")]
+_errors_as_json: ContextVar[bool] = ContextVar("errors_as_json", default=False)
+
+
+def remember_json(wanted: bool) -> bool:
+    """Callback of every `--json`: errors then are JSON too, also those met before the command's own code."""
+    _errors_as_json.set(wanted)
+    return wanted
+
+
+JsonFlag = Annotated[
+    bool,
+    typer.Option("--json", help="JSON only: results on stdout, errors on stderr.", callback=remember_json),
+]
+DataDirOption = Annotated[Path | None, typer.Option(help="Default: CLEAVE_DATA_DIR, else ./.cleave.")]
 WaitFlag = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Rows per page.")]
 AfterOption = Annotated[str | None, typer.Option("--after", help="Continue from this next_cursor.")]
@@ -54,7 +71,7 @@ def connect(ctx: typer.Context) -> Iterator["CleaveClient"]:
 
 @contextmanager
 def reported_errors(ctx: typer.Context) -> Iterator[None]:
-    """Turn the errors we expect into one line on stderr and exit code 1."""
+    """Turn the errors we expect into a few words on stderr and exit code 1 (2 for invalid settings)."""
     from pydantic import ValidationError
 
     from service.client.errors import CleaveError
@@ -63,29 +80,48 @@ def reported_errors(ctx: typer.Context) -> Iterator[None]:
     try:
         _refuse_bad_names(ctx)
         yield
-    except (CleaveError, ServiceError, StartupError) as error:
+    except (CleaveError, ServiceError, StartupError, ValidationError, OSError) as error:
         if ctx.obj.verbose:
             raise
-        fail(error.code, str(error), getattr(error, "errors", []))
-    except ValidationError as error:
-        if ctx.obj.verbose:
-            raise
-        problems = [
-            {
-                "pointer": "/" + "/".join(map(str, e["loc"])),
-                "message": e["msg"].removeprefix("Value error, "),
-            }
-            for e in error.errors()
-        ]
-        fail("invalid_settings", "a setting (CLEAVE_... or option) is not valid", problems)
-    except OSError as error:
-        if ctx.obj.verbose:
-            raise
-        fail(*_explain_os(error, ctx.params.get("host")))
+        _tell(error, ctx.params.get("host"))
     except _database_errors() as error:
         if ctx.obj.verbose:
             raise
         fail(*_explain_database(error))
+
+
+def _tell(error: Exception, host: str | None) -> NoReturn:
+    from pydantic import ValidationError
+
+    from service.client.errors import CleaveApiError
+
+    if isinstance(error, CleaveApiError):
+        _fail_with(error.problem, _told(error))
+    if isinstance(error, OSError):
+        fail(*_explain_os(error, host))
+    if isinstance(error, ValidationError):
+        from service.platform.startup import INVALID_SETTINGS, explain_settings
+
+        fail(INVALID_SETTINGS, explain_settings(error), status=2)
+    fail(getattr(error, "code", "internal_error"), str(error))
+
+
+def _told(error: "CleaveApiError") -> list[str]:
+    """A refusal in lines for a person: each fact once, and what to do about a missing key."""
+    if error.status == 401:
+        hint = "set CLEAVE_API_KEY (or give --api-key); `cleave keys create` makes a key"
+        return [error.detail, hint]
+    if len(error.errors) < 2:
+        return [error.detail]  # it names the one field that is wrong
+    wrong = [f"{item.get('pointer') or 'the body'}: {item.get('message', '')}" for item in error.errors]
+    return [str(error.problem.get("title") or error.detail), *wrong]
+
+
+def local_settings(**given: Any) -> "Settings":
+    """The environment's settings, overridden by the given options. Raises pydantic.ValidationError."""
+    from service.platform.settings import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _refuse_bad_names(ctx: typer.Context) -> None:
@@ -132,19 +168,29 @@ def _explain_database(error: Exception) -> tuple[str, str]:
     return "database_unavailable", f"{reason}; see CLEAVE_DATABASE_URL, or --data-dir for SQLite"
 
 
-def fail(code: str, message: str, problems: list[dict[str, Any]] | None = None) -> NoReturn:
-    """Say what went wrong on stderr and end with exit code 1."""
-    typer.echo(f"error [{code}]: {message}", err=True)
-    for problem in problems or []:
-        typer.echo(f"  {problem.get('pointer', '')}: {problem.get('message', '')}", err=True)
-    raise typer.Exit(1)
+def fail(code: str, message: str, status: int = 1) -> NoReturn:
+    """Say what went wrong on stderr, with --json as a problem document, and end the command."""
+    _fail_with({"type": f"urn:cleave:problem:{code}", "code": code, "detail": message}, [message], status)
+
+
+def _fail_with(problem: dict[str, Any], lines: list[str], status: int = 1) -> NoReturn:
+    if _errors_as_json.get():
+        typer.echo(json.dumps(problem, ensure_ascii=False), err=True)
+    else:
+        first, *rest = lines
+        typer.echo("\n  ".join([f"error [{problem['code']}]: {first}", *rest]), err=True)
+    raise typer.Exit(status)
 
 
 def report_uncaught(kind: type[BaseException], error: BaseException, _: Any) -> None:
     """The last resort (sys.excepthook): a bug is told in one line, not in a page."""
     if issubclass(kind, KeyboardInterrupt):
         return
+    told = f"{kind.__name__}: {error}"
+    if _errors_as_json.get():
+        problem = {"type": "urn:cleave:problem:internal_error", "code": "internal_error", "detail": told}
+        sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
+        return
     sys.stderr.write(
-        f"error [internal_error]: {kind.__name__}: {error}\n"
-        "  This is a bug. `cleave --verbose ...` shows where it happened.\n"
+        f"error [internal_error]: {told}\n  This is a bug. `cleave --verbose ...` shows where it happened.\n"
     )

@@ -20,7 +20,7 @@ class CleaveConnectionError(CleaveError):
 
 
 class CleaveApiError(CleaveError):
-    """The service refused. Mirrors its problem document (RFC 9457)."""
+    """The service refused. Mirrors its problem document (RFC 9457); `problem` is the whole of it."""
 
     def __init__(
         self,
@@ -28,14 +28,15 @@ class CleaveApiError(CleaveError):
         code: str,
         detail: str,
         errors: list[dict[str, Any]] | None = None,
-        request_id: str | None = None,
+        problem: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
+        self.problem = (problem or {}) | {"status": status, "code": code, "detail": detail}
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = errors or []
-        self.request_id = request_id
+        self.request_id: str | None = self.problem.get("request_id")
 
 
 class InvalidApiKeyError(CleaveError):

@@ -135,6 +135,7 @@ class Dataset(Resource):
     train: int = 0
     validation: int = 0
     test: int = 0
+    available: bool | None = None
 
 
 class Architecture(Resource):

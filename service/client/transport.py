@@ -158,10 +158,11 @@ def api_error(response: httpx.Response) -> CleaveApiError:
         problem = None
     if not isinstance(problem, dict):
         problem = {}
+    problem.setdefault("request_id", response.headers.get("X-Request-ID"))
     return CleaveApiError(
         response.status_code,
         str(problem.get("code") or f"http_{response.status_code}"),
         str(problem.get("detail") or problem.get("title") or response.reason_phrase),
         errors=list(problem.get("errors") or []),
-        request_id=problem.get("request_id") or response.headers.get("X-Request-ID"),
+        problem=problem,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from core.specs import ComposeSpec
+from core.specs import GATED_RECIPES, ComposeSpec, ModuleForm
 from service.models import service as models
 from service.models.tables import Model
 from service.modules import service as modules
@@ -28,6 +28,7 @@ class Resolved:
     model: Model
     modules: list[Module]
     classes: list[str]
+    form: ModuleForm
 
     def complete(self, spec: ComposeSpec, composition_id: str) -> ComposeSpec:
         """The spec that is stored with the job and handed to the engine."""
@@ -35,6 +36,7 @@ class Resolved:
             "model_id": self.model.id,
             "module_ids": [module.id for module in self.modules],
             "classes": self.classes,
+            "form": self.form,
             "composition_id": composition_id,
         }
         return ComposeSpec(**{**spec.model_dump(), **resolved})
@@ -50,7 +52,7 @@ def resolve(session: Session, spec: ComposeSpec) -> Resolved:
     members = _named_modules(session, spec) if spec.module_ids else None
     model_id = members[0].model_id if members else spec.model_id
     if model_id is not None:
-        require_form(models.get(session, model_id), spec.form)
+        settle_form(models.get(session, model_id), spec.form)
         require_classes(models.classes_of(session, [model_id])[model_id], spec.classes or [])
     if members is None:
         members = modules.choose(session, Wanted(spec.classes or [], spec.form, model_id))
@@ -58,7 +60,8 @@ def resolve(session: Session, spec: ComposeSpec) -> Resolved:
     known = modules.classes_of(session, [module.id for module in members])
     classes = spec.classes or _all_classes(members, known)
     _require_coverage(classes, {name for names in known.values() for name in names})
-    return Resolved(models.get(session, members[0].model_id), members, classes)
+    model = models.get(session, members[0].model_id)
+    return Resolved(model, members, classes, settle_form(model, spec.form))
 
 
 def composition_key(resolved: Resolved, spec: ComposeSpec) -> str:
@@ -68,8 +71,8 @@ def composition_key(resolved: Resolved, spec: ComposeSpec) -> str:
         "masks": sorted({module.mask_digest for module in resolved.modules}),
         "classes": resolved.classes,
         "strategy": spec.strategy,
-        "form": spec.form,
-        "fold_amplitudes": folds(spec),
+        "form": resolved.form,
+        "fold_amplitudes": folds(resolved, spec),
         "formats": sorted(set(spec.formats)),
         # One that was built without figures cannot answer a request for them.
         "evaluate": spec.evaluate,
@@ -77,17 +80,23 @@ def composition_key(resolved: Resolved, spec: ComposeSpec) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def folds(spec: ComposeSpec) -> bool:
+def folds(resolved: Resolved, spec: ComposeSpec) -> bool:
     """Whether amplitudes are folded in: a gated network computes its own."""
-    return spec.fold_amplitudes and spec.form == "static"
+    return spec.fold_amplitudes and resolved.form == "static"
 
 
-def require_form(model: Model, form: str) -> None:
-    """Raises FormUnsupportedError when the model cannot give modules of this form."""
-    if form == "gated" and model.approach in modules.APPROACHES_WITHOUT_GATES:
+def settle_form(model: Model, wanted: ModuleForm | None) -> ModuleForm:
+    """The form asked for, or else the better one that the model has.
+
+    Raises FormUnsupportedError when the model cannot give modules of this form.
+    """
+    has_gates = (model.approach, model.recipe) in GATED_RECIPES
+    if wanted == "gated" and not has_gates:
         raise FormUnsupportedError(
-            f"The approach {model.approach} has no mask generators to keep; ask for form static."
+            f"A model of {model.approach}, recipe {model.recipe}, has no mask generators to keep; "
+            "ask for form static, or for none."
         )
+    return wanted or ("gated" if has_gates else "static")
 
 
 def require_classes(known: Sequence[str], wanted: Sequence[str]) -> None:

@@ -35,8 +35,8 @@ def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:
     values = {
         "model_id": resolved.model.id,
         "strategy": spec.strategy,
-        "form": spec.form,
-        "fold_amplitudes": folds(spec),
+        "form": resolved.form,
+        "fold_amplitudes": folds(resolved, spec),
         "classes": resolved.classes,
         "options": {"formats": sorted(set(spec.formats))},
     }

@@ -29,7 +29,7 @@ _STYLE: Any = {  # matplotlib types its keys as one long Literal
 }
 _CURVES = (
     ("Task loss", ("loss_task",)),
-    ("Modularity losses", ("loss_contrastive", "loss_cohesion", "loss_coupling")),
+    ("Modularity losses", ("loss_contrastive", "loss_cohesion", "loss_coupling", "loss_modularity")),
     ("Accuracy", ("accuracy",)),
     ("Share of neurons that fire", ("mask_density",)),
 )

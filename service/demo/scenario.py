@@ -7,7 +7,7 @@ from pathlib import Path
 from service.client import CleaveClient, CleaveError
 from service.client.schemas import Composition, Job, JobResult
 from service.demo.outcome import ApproachOutcome, ComposedForm, Stopwatch, class_set
-from service.demo.plan import CLASS_SETS, DATASET, FORMS, Form, Plan
+from service.demo.plan import CLASS_SETS, DATASET, FAITHFUL_FORMS, Form, Plan, forms_of
 from service.demo.standalone import run_programs
 
 _JOB_WITHIN_S = 900.0
@@ -46,7 +46,7 @@ class Scenario:
         if model_id is None:
             raise JobFailedError(f"{job.id} succeeded without naming a model")
         with watch.step(f"{approach}: extract ten modules"):
-            job_spec = {"kind": "extract", "model_id": model_id, "form": "gated", "formats": ["safetensors"]}
+            job_spec = {"kind": "extract", "model_id": model_id, "formats": ["safetensors"]}
             extracted = self._result(self._client.jobs.create(job_spec), f"{approach}: extract")
         outcome = ApproachOutcome(
             approach,
@@ -55,7 +55,7 @@ class Scenario:
             self._client.jobs.metrics(job.id),
         )
         for classes in CLASS_SETS:
-            with watch.step(f"{approach}: compose {class_set(classes)} in {len(FORMS)} forms"):
+            with watch.step(f"{approach}: compose {class_set(classes)}"):
                 outcome.composed += self._compose_all(outcome, classes)
         with watch.step(f"{approach}: download and verify"):
             self._download(outcome, output / approach)
@@ -80,7 +80,7 @@ class Scenario:
     def _compose_all(self, outcome: ApproachOutcome, classes: Sequence[str]) -> list[ComposedForm]:
         full = self._full_accuracy(outcome, classes)
         made = []
-        for form in FORMS:
+        for form in forms_of(outcome.approach):
             start = time.monotonic()
             composition = self._compose(outcome, classes, form)
             accuracy = composition.metric("accuracy", "test")
@@ -113,8 +113,8 @@ class Scenario:
         program = outcome.model.artifact("program")
         outcome.programs.append((self._fetch(program.id, folder / "full_model.pt2"), None))
         for made in outcome.composed:
-            name = f"{made.form.replace(' + ', '_')}_{''.join(made.composition.classes)}"
-            loud = made.form == "gated"
+            name = f"{_file_name(made.form)}_{''.join(made.composition.classes)}"
+            loud = made.form in FAITHFUL_FORMS
             program = made.composition.artifact("program")
             outcome.programs.append((self._fetch(program.id, folder / f"{name}.pt2", loud), made))
             if loud:
@@ -142,3 +142,7 @@ class Scenario:
             reason = f"[{job.error.code}] {job.error.message}" if job.error else job.state
             raise JobFailedError(f"{label} ({job.id}) did not succeed: {reason}")
         return job.result
+
+
+def _file_name(form: str) -> str:
+    return "_".join("".join(c if c.isalnum() else " " for c in form).split())

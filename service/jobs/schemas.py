@@ -187,4 +187,7 @@ def _content(job: Job) -> dict[str, Any]:
     base = f"/v1/jobs/{job.id}"
     parts = ("events", "metrics", "attempts", "checkpoints", "cancel", "retry")
     links = {"self": base, "events_stream": f"{base}/events/stream"} | {p: f"{base}/{p}" for p in parts}
+    if job.state == JobState.SUCCEEDED:
+        # Short work ends before its steps are worth counting; what succeeded is done all the same.
+        columns["progress"] = {**columns["progress"], "percent": 100.0, "eta_seconds": None}
     return {**columns, "metadata": job.spec.get("metadata", {}), "links": links}

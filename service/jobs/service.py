@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec, parse_job_spec, spec_digest
@@ -10,7 +11,7 @@ from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
 from service.jobs.transitions import hint, move
 from service.platform.clock import db_now
-from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
+from service.platform.errors import AlreadyTerminalError, ConflictError, InvalidRequestError, NotFoundError
 from service.platform.ids import new_id
 
 AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
@@ -66,8 +67,14 @@ def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
 
 
 def retry_spec(session: Session, job_id: str) -> AnySpec:
-    """The spec of an ended job, to be submitted as a new one. Raises ConflictError while it is not over."""
+    """The spec of an ended job, to be submitted as a new one.
+
+    Raises ConflictError while it is not over, InvalidRequestError when an older version accepted it.
+    """
     job = get(session, job_id)
     if job.state not in TERMINAL:
         raise ConflictError(f"The job is {job.state}; only an ended job can be retried.")
-    return parse_job_spec({k: v for k, v in job.spec.items() if k != "composition_id"})
+    try:
+        return parse_job_spec({k: v for k, v in job.spec.items() if k != "composition_id"})
+    except ValidationError as error:
+        raise InvalidRequestError("This version does not accept the job's spec; submit it anew.") from error

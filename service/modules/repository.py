@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Float, case, exists, func, literal, select
+from sqlalchemy import ColumnElement, Float, case, exists, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from core.specs import GATED_RECIPES
 from service.models.tables import Metric, Model
 from service.modules.tables import Module, ModuleClass
 from service.platform.pagination import Page, PageRequest, fetch_page
@@ -58,17 +59,19 @@ def scores_of(session: Session, module_ids: Sequence[str]) -> dict[str, float | 
 
 
 def single_class_candidates(
-    session: Session, classes: Sequence[str], *, model_id: str | None, approaches_excluded: Sequence[str]
+    session: Session, classes: Sequence[str], *, model_id: str | None, gated: bool
 ) -> list[Candidate]:
-    """Modules of exactly one class, for any of `classes`."""
+    """Modules of exactly one class, for any of `classes`; `gated`: of models that have mask generators."""
     other = aliased(ModuleClass)
     alone = ~exists().where(other.module_id == Module.id, other.name != ModuleClass.name)
     statement = (
         select(Module, ModuleClass.name, _score())
         .join(ModuleClass, ModuleClass.module_id == Module.id)
         .join(Model, Model.id == Module.model_id)
-        .where(ModuleClass.name.in_(classes), alone, Model.approach.not_in(approaches_excluded))
+        .where(ModuleClass.name.in_(classes), alone)
     )
+    if gated:
+        statement = statement.where(tuple_(Model.approach, Model.recipe).in_(GATED_RECIPES))
     if model_id is not None:
         statement = statement.where(Module.model_id == model_id)
     return [Candidate(module, name, _measured(score)) for module, name, score in session.execute(statement)]

@@ -24,8 +24,6 @@ _COLUMNS = (
     "id", "model_id", "job_id", "form", "fold_amplitudes", "threshold", "mask_digest", "created_at",
     *SIZE_FIELDS,
 )  # fmt: skip
-# Approaches whose networks have no mask generators to keep.
-APPROACHES_WITHOUT_GATES = ("standard",)
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Wanted:
     """What a choice of modules must fit."""
 
     classes: Sequence[str]
-    form: ModuleForm
+    form: ModuleForm | None
     model_id: str | None = None
 
 
@@ -105,9 +103,8 @@ def choose(session: Session, wanted: Wanted) -> list[Module]:
     Raises:
         NoModuleForClassError: no model has a module for every class; names the classes.
     """
-    excluded = APPROACHES_WITHOUT_GATES if wanted.form == "gated" else ()
     candidates = repository.single_class_candidates(
-        session, wanted.classes, model_id=wanted.model_id, approaches_excluded=excluded
+        session, wanted.classes, model_id=wanted.model_id, gated=wanted.form == "gated"
     )
     choices: dict[str, dict[str, Candidate]] = defaultdict(dict)
     for candidate in sorted(candidates, key=lambda c: _rank(c, wanted.form)):
@@ -138,7 +135,7 @@ def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, resu
     return module.id
 
 
-def _rank(candidate: Candidate, form: ModuleForm) -> tuple[bool, float, str]:
+def _rank(candidate: Candidate, form: ModuleForm | None) -> tuple[bool, float, str]:
     score = -1.0 if candidate.score is None else candidate.score
     return candidate.module.form == form, score, candidate.module.id
 

@@ -115,6 +115,12 @@ class AuthRequiredError(StartupError):
     code = "auth_required"
 
 
+class DatabaseBehindError(StartupError):
+    """The database has no tables, or those of an older version."""
+
+    code = "database_not_migrated"
+
+
 class DatabaseForeignError(StartupError):
     """The database is at a revision that this version does not know."""
 

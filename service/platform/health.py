@@ -1,19 +1,49 @@
-"""/livez, /readyz and /version: for load balancers and people; no API key."""
+"""/, /docs, /livez, /readyz and /version: for load balancers and people; no API key."""
 
-from fastapi import APIRouter
+import errno
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import migrate
+from service.platform import reference
 from service.platform.database import Database
-from service.platform.dependencies import DatabaseDep, StoreDep
+from service.platform.dependencies import DatabaseDep, SettingsDep, StoreDep
 from service.platform.errors import UnavailableError
 from service.platform.openapi import problems
 from service.platform.storage import ArtifactStore
 from service.platform.version import service_version
 
 router = APIRouter(tags=["operation"])
+_ROOT: dict[str, Any] = {
+    "name": "cleave",
+    "summary": "Trains neural networks that come apart by class, and composes their modules on request.",
+    "links": {
+        "documentation": "/docs",
+        "openapi": "/openapi.json",
+        "jobs": "/v1/jobs",
+        "datasets": "/v1/datasets",
+        "architectures": "/v1/architectures",
+        "models": "/v1/models",
+        "modules": "/v1/modules",
+        "compositions": "/v1/compositions",
+        "ready": "/readyz",
+    },
+}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Root(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_ROOT, "version": "0.1.0"}]})
+
+    name: str
+    version: str
+    summary: str
+    links: dict[str, str]
 
 
 class Alive(BaseModel):
@@ -47,6 +77,18 @@ class Version(BaseModel):
     schema_revision: str
 
 
+@router.get("/", operation_id="operation_root")
+def root() -> Root:
+    """What this is, and where to go on."""
+    return Root(**_ROOT, version=service_version())
+
+
+@router.get("/docs", include_in_schema=False)
+def show_reference(request: Request) -> HTMLResponse:
+    """The API's document, for people."""
+    return HTMLResponse(reference.page(request.app.openapi()), headers=reference.HEADERS)
+
+
 @router.get("/livez", operation_id="operation_livez")
 def live() -> Alive:
     """The process answers."""
@@ -54,11 +96,11 @@ def live() -> Alive:
 
 
 @router.get("/readyz", operation_id="operation_readyz", responses=problems(503))
-def ready(database: DatabaseDep, store: StoreDep) -> Ready:
+def ready(database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Ready:
     """Requests can be served: the database answers, its schema is this version's, artifacts can be stored."""
     checks = {"database": _check_database(database)}
     checks["schema"] = _check_schema(database) if checks["database"] == "ok" else "not checked"
-    checks["artifact_store"] = _check_store(store)
+    checks["artifact_store"] = _check_store(store, settings.min_free_mib)
     failed = [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
     if failed:
         raise UnavailableError("; ".join(failed), checks=checks)
@@ -88,9 +130,11 @@ def _check_schema(database: Database) -> str:
     return "ok" if revision == migrate.head() else f"is at {revision}; run `cleave db upgrade`"
 
 
-def _check_store(store: ArtifactStore) -> str:
+def _check_store(store: ArtifactStore, min_free_mib: int) -> str:
     try:
-        store.check_writable()
+        store.check_writable(min_free_mib << 20)
     except OSError as error:
+        if error.errno in _FULL:
+            return f"is full ({error.strerror})"
         return f"cannot be written ({type(error).__name__})"
     return "ok"

@@ -4,12 +4,14 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+_BROKERS = {"redis", "rediss"}
 _DRIVERS = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 
 
@@ -18,7 +20,7 @@ class Settings(BaseSettings):
 
     # Hidden, because a refused value may be a URL with a password.
     model_config = SettingsConfigDict(
-        env_prefix="CLEAVE_", env_file=None, extra="ignore", hide_input_in_errors=True
+        env_prefix="CLEAVE_", env_file=None, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
     data_dir: Path = Field(Path(".cleave"), description="Where the embedded mode keeps everything.")
@@ -26,6 +28,9 @@ class Settings(BaseSettings):
     broker_url: str | None = Field(None, description="redis://...; default: a folder in the data folder.")
     broker_prefix: str = Field("cleave:", description="Prefix of every key in Redis.")
     artifact_url: str | None = Field(None, description="file:///...; default: a folder in the data folder.")
+    min_free_mib: int = Field(
+        64, ge=0, description="Not ready while the artifact folder has less space than this."
+    )
     data_root: Path | None = Field(None, description="Folder with torchvision datasets.")
     host: str = "127.0.0.1"
     port: int = Field(8321, ge=0, le=65535)
@@ -55,6 +60,20 @@ class Settings(BaseSettings):
         if url and not _is_supported(url):
             raise ValueError("must be sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
         return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_is_supported(cls, url: str | None) -> str | None:
+        if url and not _is_redis(url):
+            raise ValueError("must be redis://HOST:6379/0 or rediss://...")
+        return url or None
+
+    @field_validator("artifact_url")
+    @classmethod
+    def _store_is_supported(cls, url: str | None) -> str | None:
+        if url and not (url.startswith("file:///") and len(url) > len("file:///")):
+            raise ValueError("must be file:///FOLDER; other stores (S3) are not built yet")
+        return url or None
 
     @cached_property
     def home(self) -> Path:
@@ -90,6 +109,14 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """Message folder of the filesystem broker."""
         return self.home / "broker"
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parsed = urlsplit(url)
+        return parsed.scheme in _BROKERS and bool(parsed.hostname) and parsed.port != 0
+    except ValueError:  # a port that is no number, a bracket that closes nothing
+        return False
 
 
 def _is_supported(url: str) -> bool:

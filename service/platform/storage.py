@@ -1,5 +1,6 @@
 """The artifact store: immutable blobs named by the sha256 of their content."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ from service.platform.errors import ArtifactMissingError
 from service.platform.settings import Settings
 
 CHUNK_BYTES = 1 << 18
+_PROBE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class ArtifactStore(Protocol):
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `start`, in chunks. Raises ArtifactMissingError before the first chunk."""
 
-    def check_writable(self) -> None:
-        """Raises OSError when nothing can be stored."""
+    def check_writable(self, min_free_bytes: int = 0) -> None:
+        """Raises OSError (ENOSPC where space is what lacks) when nothing more can be stored."""
 
 
 class LocalStore:
@@ -69,11 +71,17 @@ class LocalStore:
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         return _read_range(self.path(sha256), start, length)
 
-    def check_writable(self) -> None:
+    def check_writable(self, min_free_bytes: int = 0) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._incoming).free
+        if free < min_free_bytes:
+            raise OSError(errno.ENOSPC, f"{free >> 20} MiB free, {min_free_bytes >> 20} are wanted")
         probe = self._incoming / f"probe-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
+        try:
+            # With content: a full file system still takes empty files.
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _locate(self, sha256: str) -> Path:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):

@@ -1,6 +1,9 @@
 """Every query about tenants and keys."""
 
-from sqlalchemy import or_, select
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.platform.clock import db_now
@@ -23,6 +26,22 @@ def find_live_key(session: Session, key_id: str) -> ApiKey | None:
     """The key, unless it is revoked or expired."""
     live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now())
     return session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None), live))
+
+
+def list_keys(session: Session, tenant: str | None) -> Sequence[Row[ApiKey, str, bool]]:
+    """Each key, its tenant's name, and whether its time is over; newest first."""
+    over = func.coalesce(ApiKey.expires_at <= db_now(), False)
+    rows = select(ApiKey, Tenant.name, over).join(Tenant, Tenant.id == ApiKey.tenant_id)
+    if tenant is not None:
+        rows = rows.where(Tenant.name == tenant)
+    return session.execute(rows.order_by(ApiKey.created_at.desc(), ApiKey.id.desc())).all()
+
+
+def revoke(session: Session, key_id: str) -> bool:
+    """False when there is no such key; one that is revoked already keeps its time."""
+    ended: Any = func.coalesce(ApiKey.revoked_at, db_now())
+    statement = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=ended).returning(ApiKey.id)
+    return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
 
 
 def has_key(session: Session, tenant_id: str) -> bool:

@@ -12,10 +12,11 @@ from service.platform.auth import (
     parse_key,
     secret_matches,
 )
-from service.platform.errors import UnauthorizedError
+from service.platform.errors import NotFoundError, UnauthorizedError
 from service.platform.ids import new_id
 from service.platform.settings import Settings
 from service.tenants import repository
+from service.tenants.schemas import KeyView
 from service.tenants.tables import ApiKey
 
 DEFAULT_TENANT = "default"
@@ -42,6 +43,31 @@ def create_key(session: Session, settings: Settings, tenant_name: str, name: str
     session.add(ApiKey(id=key_id, tenant_id=tenant_id, name=name, digest=digest))
     session.flush()
     return format_key(key_id, secret)
+
+
+def list_keys(session: Session, tenant: str | None = None) -> list[KeyView]:
+    """The keys of one tenant, or of all; newest first. Raises NotFoundError for an unknown tenant."""
+    if tenant is not None and repository.find_tenant(session, tenant) is None:
+        raise NotFoundError(f"There is no tenant {tenant!r}.")
+    return [
+        KeyView(
+            id=key.id,
+            tenant=owner,
+            name=key.name,
+            state="revoked" if key.revoked_at else "expired" if over else "live",
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+        )
+        for key, owner, over in repository.list_keys(session, tenant)
+    ]
+
+
+def revoke_key(session: Session, key_id: str) -> KeyView:
+    """End a key, now. Raises NotFoundError."""
+    if not repository.revoke(session, key_id):
+        raise NotFoundError(f"There is no key {key_id!r}; `cleave keys list` shows them.")
+    return next(key for key in list_keys(session) if key.id == key_id)
 
 
 def ensure_default_key(session: Session, settings: Settings) -> str | None:

@@ -35,9 +35,11 @@ class Up:
         )  # fmt: skip
         self.processes.append(process)
         assert process.stdout is not None
-        if line := process.stdout.readline():
+        for line in process.stdout:
             ready = json.loads(line)
             self.key = ready.get("api_key", self.key)
+            if "url" not in ready:
+                continue
             headers = {"Authorization": f"Bearer {self.key}"}
             client = httpx.Client(base_url=ready["url"], headers=headers, timeout=60)
             self.clients.append(client)

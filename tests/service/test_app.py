@@ -120,13 +120,21 @@ class TestBodies:
         body = problem(account.http.post("/v1/jobs", data={"kind": "train"}))
         assert (body["status"], body["code"]) == (415, "unsupported_media_type")
 
-    def test_cut_short_creates_nothing(self, api: Api, account: Account) -> None:
+    def test_far_too_large_is_answered_and_the_connection_goes_on(self, account: Account) -> None:
+        content = (b" " * 65536 for _ in range(512))
+        headers = {"Content-Type": "application/json", "Content-Length": str(512 * 65536)}
+        answer = account.http.post("/v1/jobs", content=content, headers=headers)
+        assert problem(answer)["status"] == 413
+        assert account.http.get("/v1/jobs").json()["data"] == []
+
+    @pytest.mark.parametrize("framing", ["Content-Length: {longer}\r\n\r\n", "{chunked}\r\n\r\n{size:x}\r\n"])
+    def test_cut_short_creates_nothing(self, api: Api, account: Account, framing: str) -> None:
         host, port = api.url.removeprefix("http://").split(":")
         content = json.dumps(TRAIN).encode()
         head = (
             f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content) + 1}\r\n\r\n"
-        )
+            "Content-Type: application/json\r\n"
+        ) + framing.format(longer=len(content) + 1, size=len(content), chunked="Transfer-Encoding: chunked")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(head.encode() + content)
             connection.shutdown(socket.SHUT_WR)
@@ -149,7 +157,14 @@ class TestValidation:
             ({"kind": "bake"}, "unknown_kind", "/kind", "unknown_kind"),
             ({"approach": {"name": "magic"}}, "unknown_approach", "/approach/name", "unknown_approach"),
             ({"epochs": -1}, "invalid_request", "/epochs", "greater_than_equal"),
-            ({"epochs": "many"}, "invalid_request", "/epochs", "int_parsing"),
+            ({"epochs": "many"}, "invalid_request", "/epochs", "int_type"),
+            ({"epochs": "1"}, "invalid_request", "/epochs", "int_type"),
+            ({"epochs": True}, "invalid_request", "/epochs", "int_type"),
+            ({"epochs": 1.0}, "invalid_request", "/epochs", "int_type"),
+            ({"augment": 1}, "invalid_request", "/augment", "bool_type"),
+            ({"learning_rate": "0.1"}, "invalid_request", "/learning_rate", "float_type"),
+            ({"max_train_samples": 10_000_001}, "invalid_request", "/max_train_samples", "less_than_equal"),
+            ({"max_train_samples": 9}, "invalid_request", "/max_train_samples", "greater_than_equal"),
             (
                 {"approach": {"name": "nemo", "alpha": -1}},
                 "invalid_request",

@@ -1,5 +1,6 @@
 """Mistakes of whoever runs the service here: one line with a stable code, and never "this is a bug"."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,26 +10,29 @@ from typer.testing import CliRunner
 
 from service.cli.main import app
 from service.platform.settings import Settings
+from service.platform.startup import require_schema
+from tests.fixtures.database import migrated, settings_for
 from tests.service.client.live import LiveService
 
 
-def refused(*arguments: str, **environment: str) -> tuple[str, str]:
+def refused(*arguments: str, status: int = 1, **environment: str) -> tuple[str, str]:
     """The code and the whole text of a refusal."""
     result = CliRunner().invoke(app, arguments, env=environment)
-    assert (result.exit_code, result.stdout) == (1, ""), result.exception
+    assert (result.exit_code, result.stdout) == (status, ""), result.exception
     return code_of(result.stderr), result.stderr
 
 
-def refused_process(*arguments: str) -> tuple[str, str]:
+def refused_process(*command: str, status: int = 1, **environment: str) -> tuple[str, str]:
     """The same of a process of its own, for commands that set up logging."""
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli", *arguments],
+        [sys.executable, "-m", *command],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **environment},
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
     return code_of(done.stderr), done.stderr
 
 
@@ -55,9 +59,9 @@ class TestDatabase:
         ],
     )
     def test_a_url_that_cannot_be_used(self, home: str, url: str) -> None:
-        code, text = refused("db", "upgrade", "--data-dir", home, CLEAVE_DATABASE_URL=url)
-        assert code == "invalid_settings"
-        assert "/database_url: must be sqlite:///FILE or postgresql+psycopg://" in text
+        code, text = refused("db", "upgrade", "--data-dir", home, status=2, CLEAVE_DATABASE_URL=url)
+        assert (code, text.count("\n")) == ("invalid_settings", 1)
+        assert "CLEAVE_DATABASE_URL: must be sqlite:///FILE or postgresql+psycopg://" in text
         assert "hunter2" not in text
 
     @pytest.mark.parametrize(
@@ -84,14 +88,101 @@ class TestAddress:
     @pytest.mark.parametrize("command", ["up", "api"])
     @pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])
     def test_not_ours(self, home: str, command: str, host: str) -> None:
-        code, text = refused_process(command, "--host", host, "--port", "0", "--data-dir", home)
+        code, text = refused_process(
+            "service.cli", command, "--host", host, "--port", "0", "--data-dir", home
+        )
         assert code == "cannot_listen"
         assert host in text
 
     @pytest.mark.parametrize("command", ["up", "api"])
     def test_taken(self, live: LiveService, home: str, command: str) -> None:
         port = live.url.rpartition(":")[2]
-        assert refused_process(command, "--port", port, "--data-dir", home)[0] == "port_in_use"
+        taken = refused_process("service.cli", command, "--port", port, "--data-dir", home)
+        assert taken[0] == "port_in_use"
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("CLEAVE_PORT", "99999", "less than or equal to 65535"),
+            ("CLEAVE_BROKER_URL", "foo", "must be redis://"),
+            ("CLEAVE_BROKER_URL", "amqp://u:hunter2@h", "must be redis://"),
+            ("CLEAVE_BROKER_URL", "redis://h:hunter2/0", "must be redis://"),
+            (
+                "CLEAVE_ARTIFACT_URL",
+                "s3://hunter2",
+                "must be file:///FOLDER; other stores (S3) are not built",
+            ),
+            ("CLEAVE_ARTIFACT_URL", "file://hunter2", "must be file:///FOLDER"),
+            ("CLEAVE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ],
+    )
+    def test_a_bad_one_is_one_line(self, home: str, name: str, value: str, told: str) -> None:
+        code, text = refused("db", "upgrade", "--data-dir", home, status=2, **{name: value})
+        assert (code, text.count("\n")) == ("invalid_settings", 1)
+        assert f"{name}: " in text
+        assert told in text
+        assert "hunter2" not in text
+        assert not Path(home).exists()
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "service.cli api",
+            "service.cli dispatcher",
+            "service.cli worker --queue short",
+            "service.dispatcher",
+            "service.server --fd 0",
+            "worker --queue short",
+        ],
+    )
+    def test_no_process_starts_with_a_bad_one(self, tmp_path: Path, command: str) -> None:
+        given = {"CLEAVE_LEASE_TTL_S": "-1", "CLEAVE_BROKER_URL": "foo", "CLEAVE_DATA_DIR": str(tmp_path)}
+        code, text = refused_process(*command.split(), status=2, **given)
+        assert (code, text.count("\n")) == ("invalid_settings", 1)
+        assert "CLEAVE_LEASE_TTL_S: " in text
+        assert "CLEAVE_BROKER_URL: " in text
+
+    @pytest.mark.parametrize(
+        ("name", "url"),
+        [
+            ("broker_url", "redis://127.0.0.1:6379/0"),
+            ("broker_url", "rediss://user:secret@redis.example"),
+            ("artifact_url", "file:///mnt/cleave"),
+        ],
+    )
+    def test_a_url_that_can_be_used(self, tmp_path: Path, name: str, url: str) -> None:
+        assert getattr(Settings(data_dir=tmp_path, **{name: url}), name) == url  # type: ignore[arg-type]
+
+    def test_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        empty = ("database_url", "broker_url", "artifact_url", "data_root")
+        for name in (*empty, "port"):
+            monkeypatch.setenv(f"CLEAVE_{name.upper()}", "")
+        settings = Settings()
+        assert [getattr(settings, name) for name in empty] == [None] * 4
+        assert settings.port == 8321
+
+
+class TestSchema:
+    @pytest.mark.parametrize(
+        "command", ["service.cli dispatcher", "service.dispatcher", "worker --queue short"]
+    )
+    def test_a_database_without_tables(self, tmp_path: Path, command: str) -> None:
+        code, text = refused_process(*command.split(), CLEAVE_DATA_DIR=str(tmp_path))
+        assert (code, text.count("\n")) == ("database_not_migrated", 1)
+        assert "`cleave db upgrade`" in text
+
+    def test_a_database_that_does_not_answer_is_waited_for(self, tmp_path: Path) -> None:
+        away = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+        require_schema(away)
+
+    def test_a_newer_database_is_used(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path)
+        with migrated(settings) as database:
+            with database.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'of tomorrow'")
+            require_schema(settings)
 
 
 class TestPlaces:

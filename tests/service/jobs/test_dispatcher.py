@@ -7,7 +7,7 @@ import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select, update
 
-from service.dispatcher import Dispatcher
+from service.dispatcher import Dispatcher, Trouble
 from service.jobs import leases, outbox, service
 from service.jobs.endings import Failed, settle
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
@@ -207,3 +207,24 @@ def _wait(condition: object, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_server_that_is_away_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    trouble = Trouble(lambda: now)
+    with caplog.at_level("INFO", logger="service.dispatcher"):
+        trouble.over()
+        for _ in range(59):
+            trouble.tell("database", "refused\nand much more")
+            now += 1
+        trouble.tell("broker", "")
+        now += 60
+        trouble.tell("broker", "gone")
+        trouble.over()
+        trouble.over()
+    assert [record.getMessage() for record in caplog.records] == [
+        "database unavailable, trying again: refused",
+        "broker unavailable, trying again: no reason given",
+        "broker unavailable, trying again: gone",
+        "broker available again",
+    ]

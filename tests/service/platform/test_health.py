@@ -21,6 +21,16 @@ class TestRequestIds:
         assert answer.headers["X-Request-ID"].startswith("req_")
 
 
+class TestRoot:
+    def test_it_says_what_this_is_and_every_link_leads_somewhere(self, api: Api, account: Account) -> None:
+        with api.client() as http:
+            found = http.get("/").json()
+        assert (found["name"], found["version"]) == ("cleave", api.app.version)
+        assert {"/docs", "/openapi.json"} <= set(found["links"].values())
+        for name, link in found["links"].items():
+            assert account.http.get(link).status_code == 200, name
+
+
 class TestHealth:
     def test_ready(self, api: Api) -> None:
         with api.client() as http:
@@ -47,6 +57,14 @@ class TestHealth:
         assert problem(ready)["checks"]["database"].startswith("does not answer")
         assert problem(models)["code"] == "unavailable"
         assert models.headers["Retry-After"]
+
+    def test_a_store_without_enough_space(self, tmp_path: Path) -> None:
+        settings = settings_for(tmp_path, min_free_mib=1 << 40)
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            body = problem(http.get("/readyz"))
+        assert (body["status"], body["retryable"]) == (503, True)
+        assert body["checks"]["artifact_store"].startswith("is full (")
+        assert f"{1 << 40} are wanted" in body["detail"]
 
     def test_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
         blocked = tmp_path / "file"

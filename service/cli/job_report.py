@@ -1,0 +1,107 @@
+"""A job for a person: what it made, with the figures that matter, not only ids."""
+
+from typing import TYPE_CHECKING, Any
+
+from service.cli import output
+
+if TYPE_CHECKING:
+    from service.client import CleaveClient
+    from service.client.schemas import Composition, Job, JobResult, Model, Module
+
+# Headings as short as the figures: an id is 36 characters, and a terminal may have 80.
+_MODULE_COLUMNS = ("module", "class", "parameters", "F1 val", "F1 test")
+_SETS_COLUMNS = ("module", "classes", "parameters", "acc. val", "acc. test")
+
+
+def show_job(client: "CleaveClient", job: "Job") -> None:
+    """One job: its state, and for one that succeeded what it left in the registry."""
+    pairs: list[tuple[str, output.Cell]] = [
+        ("kind", job.kind),
+        ("state", job.state),
+        ("progress", f"{job.progress.phase or '-'} {job.progress.percent or 0:.0f} %"),
+        ("attempt", job.attempt),
+        ("created", output.moment(job.created_at)),
+        ("finished", output.moment(job.finished_at)),
+    ]
+    result = job.result
+    modules: list[Module] = []
+    if result is not None:
+        made, modules = _made(client, job, result)
+        pairs += made
+        pairs += [(_label(metric), metric.value) for metric in result.metrics]
+    if job.error is not None:
+        pairs.append((f"error {job.error.code}", job.error.message))
+    output.details(job.id, pairs)
+    _show_modules(modules)
+
+
+def _made(
+    client: "CleaveClient", job: "Job", result: "JobResult"
+) -> tuple[list[tuple[str, output.Cell]], list["Module"]]:
+    """What the job's kind makes, as names and values; and the modules of an extraction."""
+    if result.composition_id is not None:
+        return _composition(client.compositions.get(result.composition_id)), []
+    if result.model_id is None:
+        target = (result.model_extra or {}).get("target_id")
+        return [("measured", target)] if target else [], []
+    if result.module_ids:
+        form = [("model", result.model_id), ("form", job.spec.get("form"))]
+        return form, _modules(client, result.model_id, result.module_ids)
+    model = client.models.get(result.model_id)
+    return _model(model) if job.kind == "train" else [("model", model.id)], []
+
+
+def _model(model: "Model") -> list[tuple[str, output.Cell]]:
+    return [
+        ("model", model.id),
+        ("architecture", model.architecture),
+        ("approach", model.approach),
+        ("parameters", model.parameters),
+        ("accuracy (validation)", output.percent(model.metric("accuracy", "validation"))),
+        ("accuracy (test)", output.percent(model.metric("accuracy", "test"))),
+    ]
+
+
+def _composition(composition: "Composition") -> list[tuple[str, output.Cell]]:
+    return [
+        ("composition", composition.id),
+        ("model", composition.model_id),
+        ("classes", ", ".join(composition.classes)),
+        ("form", composition.form),
+        ("parameters", composition.parameters),
+        ("accuracy (validation)", output.percent(composition.metric("accuracy", "validation"))),
+        ("accuracy (test)", output.percent(composition.metric("accuracy", "test"))),
+    ]
+
+
+def _modules(client: "CleaveClient", model_id: str, module_ids: list[str]) -> list["Module"]:
+    """The modules in the order asked for, read by the page: an extraction can make a thousand."""
+    wanted, after = set(module_ids), None
+    found: dict[str, Module] = {}
+    while wanted - found.keys():
+        page = client.models.modules(model_id, limit=200, after=after)
+        found |= {module.id: module for module in page.data if module.id in wanted}
+        after = page.next_cursor
+        if after is None:
+            break
+    return [found[module_id] for module_id in module_ids if module_id in found]
+
+
+def _show_modules(modules: list["Module"]) -> None:
+    groups = (
+        (_MODULE_COLUMNS, [m for m in modules if len(m.classes) == 1]),
+        (_SETS_COLUMNS, [m for m in modules if len(m.classes) > 1]),
+    )
+    for columns, found in groups:
+        if found:
+            output.table("modules", columns, [_row(module) for module in found])
+
+
+def _row(module: "Module") -> tuple[output.Cell, ...]:
+    """Class names rather than a count: the id alone says nothing."""
+    scores = (module.score("validation"), module.score("test"))
+    return module.id, ", ".join(module.classes), module.parameters, *scores
+
+
+def _label(metric: Any) -> str:
+    return " ".join(part for part in (metric.name, metric.split, metric.class_name) if part)

@@ -1,0 +1,57 @@
+"""API keys from the command line: made once, listed without their secrets, ended."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.client import CleaveApiError, CleaveClient
+from tests.service.cli.test_commands import cleave
+from tests.service.client.live import LiveService
+
+
+def test_keys_create_makes_a_working_key(live: LiveService) -> None:
+    home = str(live.settings.home)
+    made = json.loads(cleave("keys", "create", "--name", "ci", "--data-dir", home, "--json").stdout)
+    with CleaveClient(live.url, made["api_key"]) as client:
+        assert client.jobs.list().data is not None
+
+
+def test_the_first_key_is_not_lost_when_the_start_fails(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()  # where a folder is needed, after the key was made
+    result = cleave("up", "--port", "0", "--data-dir", str(tmp_path), "--json")
+    assert (result.exit_code, json.loads(result.stderr)["code"]) == (1, "not_a_folder")
+    made = json.loads(result.stdout)
+    assert made["data_dir"] == str(tmp_path)
+    [key] = json.loads(cleave("keys", "list", "--data-dir", str(tmp_path), "--json").stdout)
+    assert key["id"].removeprefix("key_") in made["api_key"]
+
+
+def test_keys_are_listed_and_revoked(live: LiveService) -> None:
+    home = ("--data-dir", str(live.settings.home), "--json")
+    made = json.loads(cleave("keys", "create", "--name", "leaked", "--tenant", "acme", *home).stdout)
+    listed = cleave("keys", "list", "--tenant", "acme", *home).stdout
+    assert made["api_key"].rpartition("_")[2] not in listed
+    [key] = json.loads(listed)
+    assert (key["tenant"], key["name"], key["state"]) == ("acme", "leaked", "live")
+    everyone = {found["tenant"] for found in json.loads(cleave("keys", "list", *home).stdout)}
+    assert everyone >= {"acme", "default"}
+    with CleaveClient(live.url, made["api_key"]) as client:
+        assert client.jobs.list().data == []
+        revoked = json.loads(cleave("keys", "revoke", key["id"], *home).stdout)
+        assert revoked["state"] == "revoked"
+        with pytest.raises(CleaveApiError, match="revoked"):
+            client.jobs.list()
+    again = json.loads(cleave("keys", "revoke", key["id"], *home).stdout)
+    assert again["revoked_at"] == revoked["revoked_at"]
+
+
+@pytest.mark.parametrize("command", ["revoke key_0", "list --tenant nobody"])
+def test_keys_that_are_not_there(live: LiveService, command: str) -> None:
+    result = cleave("keys", *command.split(), "--data-dir", str(live.settings.home))
+    assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [not_found]")
+
+
+def test_listing_keys_makes_no_database(tmp_path: Path) -> None:
+    result = cleave("keys", "list", "--data-dir", str(tmp_path))
+    assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [database_not_migrated]")
