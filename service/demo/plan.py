@@ -13,30 +13,35 @@ APPROACHES: dict[str, dict[str, Any]] = {
 CLASS_SETS: tuple[tuple[str, ...], ...] = (("3", "5", "8"), tuple("0123456789"))
 
 FULL_ACCURACY_FLOOR = 0.97
-LOSS_CEILING = 0.005
 
 
 @dataclass(frozen=True)
 class Form:
-    """A way to cut a module out of its model."""
+    """A way to cut a module out of its model.
+
+    Attributes:
+        label: what it is called in tables.
+        options: of an extraction or composition.
+        ceiling: the share of accuracy it promises not to lose against the full model; None promises nothing.
+    """
 
     label: str
     options: dict[str, Any]
+    ceiling: float | None = None
 
 
-_AS_TRAINED = Form("static, as trained", {"form": "static"})
-_GATED = Form("gated", {"form": "gated"})
+# One test image of {3, 5, 8} is 0.9 points.
+_AS_TRAINED = Form("static, as trained", {"form": "static"}, ceiling=0.02)
+_GATED = Form("gated", {"form": "gated"}, ceiling=0.005)
 _PUBLISHED_FORMS = (
     Form("static", {"form": "static", "fold_amplitudes": False}),
     Form("static + amplitudes", {"form": "static", "fold_amplitudes": True}),
     _GATED,
 )
-# The forms that promise to lose nothing at the cut.
-FAITHFUL_FORMS = (_AS_TRAINED.label, _GATED.label)
 
 
 def forms_of(approach: str) -> tuple[Form, ...]:
-    """The forms of an approach's modules, the faithful one last."""
+    """The forms of an approach's modules, the one that promises something last."""
     return (_AS_TRAINED,) if approach == "cleave" else _PUBLISHED_FORMS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.client import CleaveClient, CleaveError
 from service.client.schemas import Composition, Job, JobResult
 from service.demo.outcome import ApproachOutcome, ComposedForm, Stopwatch, class_set
-from service.demo.plan import CLASS_SETS, DATASET, FAITHFUL_FORMS, Form, Plan, forms_of
+from service.demo.plan import CLASS_SETS, DATASET, Form, Plan, forms_of
 from service.demo.standalone import run_programs
 
 _JOB_WITHIN_S = 900.0
@@ -86,7 +86,8 @@ class Scenario:
             accuracy = composition.metric("accuracy", "test")
             if accuracy is None:
                 raise JobFailedError(f"{composition.id} has no test accuracy on record")
-            made.append(ComposedForm(form.label, composition, time.monotonic() - start, full, accuracy))
+            seconds = time.monotonic() - start
+            made.append(ComposedForm(form.label, form.ceiling, composition, seconds, full, accuracy))
         return made
 
     def _compose(self, outcome: ApproachOutcome, classes: Sequence[str], form: Form) -> Composition:
@@ -114,7 +115,7 @@ class Scenario:
         outcome.programs.append((self._fetch(program.id, folder / "full_model.pt2"), None))
         for made in outcome.composed:
             name = f"{_file_name(made.form)}_{''.join(made.composition.classes)}"
-            loud = made.form in FAITHFUL_FORMS
+            loud = made.ceiling is not None
             program = made.composition.artifact("program")
             outcome.programs.append((self._fetch(program.id, folder / f"{name}.pt2", loud), made))
             if loud:

@@ -34,7 +34,7 @@ JobRequest = Annotated[
             },
             "extract": {
                 "summary": "One module per class",
-                "value": {"kind": "extract", "model_id": "mdl_0193a1", "form": "gated"},
+                "value": {"kind": "extract", "model_id": "mdl_0193a1"},
             },
             "compose": {
                 "summary": "A classifier for three classes",

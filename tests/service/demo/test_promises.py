@@ -22,8 +22,8 @@ def outcome(
     return ApproachOutcome(
         "nemo", model, [], [],
         composed=[
-            ComposedForm("static", composition, 1.0, full, static, standalone=alone(static)),
-            ComposedForm("gated", composition, 1.0, full, gated, standalone=alone(outside)),
+            ComposedForm("static", None, composition, 1.0, full, static, standalone=alone(static)),
+            ComposedForm("gated", 0.005, composition, 1.0, full, gated, standalone=alone(outside)),
         ],
     )  # fmt: skip
 
