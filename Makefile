@@ -63,9 +63,9 @@ fmt: install  ## Format and fix what can be fixed.
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: install  ## What cutting costs, and accuracy at every composition size; to benchmarks/results.
+bench: install  ## What cutting costs, and every method at every composition size on digits.
 	@$(BIN)/python -m benchmarks.cut
-	@$(BIN)/python -m benchmarks.reuse
+	@$(BIN)/python -m benchmarks.reproduce --scale digits
 
 openapi: install  ## Rewrite docs/openapi.json and docs/specs.md after an intended change of the API.
 	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json

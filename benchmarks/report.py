@@ -1,4 +1,4 @@
-"""The page and the pictures of `benchmarks.reproduce`: docs/results.md, and PNG files beside the figures."""
+"""The page and the pictures of `benchmarks.reproduce`: docs/results*.md, PNG files beside the figures."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+DOCS = Path(__file__).parents[1] / "docs"
 SIZES = ("2", "5", "10")
 # Accuracy of the modular model, and reuse at 2 / 5 / 10 classes without and with retraining, as published
 # (MwT and MODA: tables and figures of MODA, ICSE 2026; NeMo publishes no figures per network).
@@ -34,16 +34,26 @@ _HEAD = """\
 
 Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); raw figures:
 `benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.
-{epochs} epochs{samples}, batches of 128, seeds 0 to {last_seed}; every approach is cut into the same random
-subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
-no composition was retrained, but for the last column (first seed, {retrain_epochs} epoch(s) of fine-tuning).
-± is the deviation between seeds. Sizes are shares of the standard network's parameters.
+{epochs} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
+random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
+no composition was retrained, but for the last column (first seed, {retrain_epochs} epoch(s) of fine-tuning,
+one subset of each size). ± is the deviation between seeds; the worst loss is that of any single composition
+against its full model. Sizes are shares of the standard network's parameters. MwT, NeMo and MODA are the
+published recipes; cleave is the default recipe, with its default retention and with the one named.
 """
 _COLUMNS = (
     "approach", "form", "full model", "one class: size", "retention", "coupling",
-    "2 classes (size)", "5 classes (size)", "10 classes (size)", "mean of 2..10", "static, retrained 2/5/10",
+    "2 classes (size)", "5 classes (size)", "10 classes (size)", "mean of 2..10", "worst loss",
+    "static, retrained 2/5/10",
 )  # fmt: skip
-_COLOURS = {"standard": "0.5", "MwT": "#cc7a00", "NeMo": "#2a7f4f", "MODA": "#7a4fa3", "cleave": "#1f5fbf"}
+_COLOURS = {
+    "standard": "0.5",
+    "MwT": "#cc7a00",
+    "NeMo": "#2a7f4f",
+    "MODA": "#7a4fa3",
+    "cleave": "#1f5fbf",
+    "cleave-0.6": "#6fa8ff",
+}
 _MARKERS = {"static": "o", "static + amplitudes": "s", "gated": "^"}
 
 
@@ -57,8 +67,9 @@ def write_report(content: Mapping[str, Any], stem: Path) -> list[Path]:
         f"## {architecture} on {dataset}\n\n{_table(rows)}\n\n![]({_from_page(picture)})\n"
         for ((architecture, dataset), rows), picture in zip(pairs.items(), pictures, strict=True)
     ]
-    PAGE.write_text("\n".join([_head(content, stem.name), *sections]))
-    return [PAGE, *pictures]
+    page = DOCS / ("results.md" if content["scale"] == "small" else f"results-{content['scale']}.md")
+    page.write_text("\n".join([_head(content, stem.name), *sections]))
+    return [page, *pictures]
 
 
 def _head(content: Mapping[str, Any], stem: str) -> str:
@@ -69,6 +80,7 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         command_note="resumable: call it again with the same --work",
         stem=stem,
         epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
         samples="" if samples is None else f" on the first {samples:,} training images",
         tested=""
         if settings["test_samples"] is None
@@ -109,12 +121,18 @@ def _cells(rows: Sequence[Mapping[str, Any]], form: str) -> list[str]:
         f"{mean(row['coupling'] for row in rows):.2f}",
         *(at(size) for size in SIZES),
         _spread(_mean_reuse(row, form) for row in rows),
+        _worst(rows, form),
         again if form == "static" else "",
     ]
 
 
 def _mean_reuse(row: Mapping[str, Any], form: str) -> float:
     return float(mean(found[form]["accuracy"] for found in row["reuse"].values()))
+
+
+def _worst(rows: Sequence[Mapping[str, Any]], form: str) -> str:
+    """The largest loss of one composition against its full model on the same classes."""
+    return f"{max(found[form]['worst loss'] for row in rows for found in row['reuse'].values()):.1f}"
 
 
 def _spread(values: Iterable[float]) -> str:

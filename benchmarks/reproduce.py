@@ -27,6 +27,7 @@ APPROACHES: dict[str, dict[str, Any]] = {
     "NeMo": {"name": "nemo", "recipe": "published"},
     "MODA": {"name": "moda", "recipe": "published"},
     "cleave": {"name": "nemo", "recipe": "cleave"},
+    "cleave-0.6": {"name": "nemo", "recipe": "cleave", "retention": 0.6},
 }
 
 
@@ -43,6 +44,7 @@ class Scale:
 
     pairs: tuple[tuple[str, str], ...]
     epochs: int
+    batch_size: int
     train_samples: int | None
     test_samples: int | None
     seeds: int
@@ -51,14 +53,20 @@ class Scale:
 
 
 SCALES = {
+    "digits": Scale(
+        (("small_cnn", "digits"),),
+        epochs=20, batch_size=32, train_samples=None, test_samples=None, seeds=3, subsets=5, retrain_epochs=5,
+    ),
     "small": Scale(
         (("small_cnn", "fashion_mnist"), ("small_cnn", "cifar10")),
-        epochs=6, train_samples=16_000, test_samples=4_000, seeds=3, subsets=3, retrain_epochs=1,
+        epochs=6, batch_size=128, train_samples=16_000, test_samples=4_000, seeds=3, subsets=3,
+        retrain_epochs=1,
     ),
     "full": Scale(
         (("vgg16", "cifar10"), ("resnet18", "cifar10"), ("mobilenet", "cifar10"), ("vgg16", "svhn"),
          ("resnet18", "svhn")),
-        epochs=200, train_samples=None, test_samples=None, seeds=1, subsets=20, retrain_epochs=10,
+        epochs=200, batch_size=128, train_samples=None, test_samples=None, seeds=1, subsets=20,
+        retrain_epochs=10,
     ),
 }  # fmt: skip
 
@@ -85,6 +93,7 @@ class Case:
             "dataset": self.dataset,
             "approach": APPROACHES[self.approach],
             "epochs": scale.epochs,
+            "batch_size": scale.batch_size,
             "max_train_samples": scale.train_samples,
             "seed": self.seed,
         }
@@ -101,7 +110,7 @@ def main() -> None:
     parser.add_argument("--budget-s", type=float, help="stop after so many seconds; the next call goes on")
     parser.add_argument("--only", help="run (and report) only cases whose name contains this")
     options = parser.parse_args()
-    if options.data_root is None:
+    if options.data_root is None and options.scale != "digits":
         parser.error("name the folder of the datasets: --data-root or CLEAVE_DATA_ROOT")
     wanted = [case for case in cases(options.scale) if options.only is None or options.only in case.name]
     end = None if options.budget_s is None else time.time() + options.budget_s
@@ -136,7 +145,7 @@ def row_path(work: Path, case: Case) -> Path:
     return work / f"{case.name}.json"
 
 
-def _run_apart(case: Case, work: Path, data_root: Path, end: float | None) -> None:
+def _run_apart(case: Case, work: Path, data_root: Path | None, end: float | None) -> None:
     """In a process with one thread: runs side by side must not compete for cores."""
     left = None if end is None else end - time.time()
     if row_path(work, case).exists() or (left is not None and left <= 0):
@@ -147,7 +156,7 @@ def _run_apart(case: Case, work: Path, data_root: Path, end: float | None) -> No
         "benchmarks.reuse_of_one",
         json.dumps(asdict(case)),
         str(work),
-        str(data_root),
+        str(data_root or ""),
     ]
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     environment = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}

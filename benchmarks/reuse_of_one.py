@@ -117,9 +117,12 @@ class Measurement:
             rows.setdefault("full model", []).append({"accuracy": self.restricted(classes)})
             for name, options in self.forms(classes).items():
                 module = self.cut(classes, options)
-                figures = {"accuracy": self.accuracy(module, classes), **self.sizes(module)}
+                accuracy = self.accuracy(module, classes)
+                loss = self.restricted(classes) - accuracy
+                figures = {"accuracy": accuracy, "loss": loss, **self.sizes(module)}
                 rows.setdefault(name, []).append(figures)
-        return {name: _means(found) for name, found in rows.items()}
+        worst = {name: max(row.get("loss", 0.0) for row in found) for name, found in rows.items()}
+        return {name: _means(found) | {"worst loss": round(worst[name], 2)} for name, found in rows.items()}
 
     def retrained(self, classes: Sequence[int], epochs: int) -> dict[str, float]:
         """The static module after fine-tuning on its classes, as the papers do (last epoch kept)."""
@@ -141,7 +144,7 @@ class Measurement:
 def main(case_json: str, work: str, data_root: str, seconds: str | None = None) -> None:
     case, folder = Case(**json.loads(case_json)), Path(work)
     scale, spec = SCALES[case.scale], TrainSpec.model_validate(case.spec())
-    data, device = load_dataset(spec.dataset, Path(data_root)), resolve_device("auto")
+    data, device = load_dataset(spec.dataset, Path(data_root) if data_root else None), resolve_device("auto")
     start = time.monotonic()
     end = None if seconds is None else start + float(seconds)
     checkpoints = folder / "checkpoints" / case.name

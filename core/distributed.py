@@ -1,6 +1,7 @@
 """Train one network with several processes, one for each GPU:
 
-`torchrun --nproc-per-node 4 -m core.distributed spec.json FOLDER [--data-root FOLDER] [--resume NAME]`
+`torchrun --nproc-per-node 4 -m core.distributed spec.json FOLDER [--data-root FOLDER] [--resume NAME]
+[--teacher FOLDER]`
 
 `spec.json` is a training job's spec, and `batch_size` that of all processes together: the losses are those of
 one process with the same spec (but dropout is drawn anew in each process). FOLDER gets `reports.jsonl`,
@@ -10,6 +11,7 @@ one process with the same spec (but dropout is drawn anew in each process). FOLD
 import argparse
 import os
 import sys
+from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,10 +20,13 @@ import torch.distributed as dist
 from torch import fx
 
 from core.approaches import create_approach
-from core.artifacts import STATISTICS, Recipe, save_network, save_tensors
+from core.artifacts import STATISTICS, Recipe, load, save_network, save_tensors
 from core.datasets import ImageData, batches, load_dataset
+from core.devices import resolve_device
+from core.distillation import lineage_of, teacher_of
 from core.errors import CoreError
 from core.replicas import Replicas
+from core.results import AnyReport
 from core.specs import TrainSpec
 from core.training import train
 
@@ -35,25 +40,40 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--resume", help="a file in FOLDER/checkpoints")
+    parser.add_argument("--teacher", type=Path, help="the model that `teacher_model_id` names, downloaded")
     given = parser.parse_args(arguments)
     spec = TrainSpec.model_validate_json(given.spec.read_text(encoding="utf-8"))
-    device = _join(spec.device)
     try:
+        device = _join(spec.device)
         data = load_dataset(spec.dataset, given.data_root)
-        network = _run(spec, data, device, given.folder, given.resume)
+        teacher = None if given.teacher is None else teacher_of(load(given.teacher), data)
+        checkpoints = given.folder / "checkpoints"
+        reports = train(
+            spec,
+            data,
+            device=device,
+            checkpoint_dir=checkpoints,
+            resume=None if given.resume is None else checkpoints / given.resume,
+            should_stop=lambda: False,
+            teacher=teacher,
+        )
+        network = _recorded(reports, given.folder)
         if Replicas.current().rank == 0:
             _save(spec, data, network, given.folder)
+        dist.barrier()  # torchrun ends the others as soon as one has left
     except CoreError as error:
         sys.exit(f"error [{error.code}]: {error}")
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _save(spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Path) -> None:
     """Class statistics and the network, as a training job of the service leaves them."""
     approach, cpu = create_approach(spec.approach), torch.device("cpu")
     seed = spec.seed if spec.augment else None
-    drawn = batches(data.train, data.info, spec.batch_size, device=cpu, augment_seed=seed)
+    train = data.train.first(spec.max_train_samples or len(data.train))
+    drawn = batches(train, data.info, spec.batch_size, device=cpu, augment_seed=seed)
     statistics = approach.statistics(network, drawn, len(data.info.class_names))
     save_network(approach.finish(network), _recipe(spec, data), folder)
     save_tensors(statistics.to_tensors(), folder / STATISTICS)
@@ -61,7 +81,7 @@ def _save(spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Pat
 
 def _join(asked: str) -> torch.device:
     """Enter torchrun's process group; the device of this process."""
-    on_gpu = asked != "cpu" and torch.cuda.is_available()
+    on_gpu = resolve_device(asked).type == "cuda"
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
@@ -69,18 +89,8 @@ def _join(asked: str) -> torch.device:
     return device
 
 
-def _run(
-    spec: TrainSpec, data: ImageData, device: torch.device, folder: Path, resume: str | None
-) -> fx.GraphModule:
-    checkpoints = folder / "checkpoints"
-    reports = train(
-        spec,
-        data,
-        device=device,
-        checkpoint_dir=checkpoints,
-        resume=None if resume is None else checkpoints / resume,
-        should_stop=lambda: False,
-    )
+def _recorded(reports: Generator[AnyReport, None, fx.GraphModule], folder: Path) -> fx.GraphModule:
+    """Write the reports of a training; its network."""
     folder.mkdir(parents=True, exist_ok=True)
     # Every process makes the same reports; the first one's are the training's.
     path = folder / "reports.jsonl" if Replicas.current().rank == 0 else Path(os.devnull)
@@ -108,6 +118,7 @@ def _recipe(spec: TrainSpec, data: ImageData) -> Recipe:
         seed=spec.seed,
         train_samples=min(len(data.train), spec.max_train_samples or len(data.train)),
         versions={"torch": torch.__version__},
+        lineage=lineage_of(spec),
     )
 
 

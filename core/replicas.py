@@ -12,6 +12,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from core.errors import UntraceableModelError
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,19 @@ def shared_batch_norm(network: nn.Module, replicas: Replicas) -> Iterator[None]:
     """Inside the block each BatchNorm2d in train mode normalises by the statistics of the whole batch.
 
     Like nn.SyncBatchNorm, which knows no CPU and would change the layers' types.
+
+    Raises:
+        UntraceableModelError: There are several processes and a batch normalisation of another kind.
     """
     with ExitStack() as restored:
-        for layer in network.modules():
-            if replicas.count > 1 and isinstance(layer, nn.BatchNorm2d):
+        for name, layer in network.named_modules() if replicas.count > 1 else ():
+            if type(layer) is nn.BatchNorm2d:
                 layer.__dict__["forward"] = _shared_forward(layer, replicas)
                 restored.callback(layer.__dict__.pop, "forward")
+            elif isinstance(layer, _BatchNorm):  # a subclass may compute more, as timm's with an activation
+                raise UntraceableModelError(
+                    f"{name}, a {type(layer).__name__}, is trained by one process only"
+                )
         yield
 
 

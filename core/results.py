@@ -175,6 +175,7 @@ class RunnerInput(_Frozen):
     files: dict[str, str] = Field(
         default_factory=dict,
         description="Inputs by role, absolute, read-only: weights, recipe, statistics of the model (or of "
-        "the target to evaluate); for compose also `module:<module id>`, that module's recipe.",
+        "the target to evaluate, or of the teacher); for compose also `module:<module id>`, that module's "
+        "recipe.",
     )
     data_root: str | None = None

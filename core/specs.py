@@ -54,6 +54,7 @@ _FORMATS = "Files to offer; safetensors (with its recipe) is always among them."
 _FORM = "gated keeps the sliced mask generators, static drops them; null = gated where the model has any."
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
+_DISTILLATION_WEIGHT = 0.5
 MetadataText = Annotated[str, Field(max_length=512)]
 
 
@@ -131,6 +132,18 @@ class TrainSpec(JobOptions):
     checkpoint_interval_s: float = Field(
         30.0, ge=0, le=3600, description="Seconds between checkpoints; 0 = every step."
     )
+    teacher_model_id: Identifier | None = Field(
+        None, description="Learn from this trained model of the same dataset too, by distillation."
+    )
+    distillation_weight: float = Field(
+        _DISTILLATION_WEIGHT, gt=0, le=1, description="Share of the teacher in the task loss."
+    )
+
+    @model_validator(mode="after")
+    def _weight_has_a_teacher(self) -> "TrainSpec":
+        if self.teacher_model_id is None and self.distillation_weight != _DISTILLATION_WEIGHT:
+            raise ValueError("distillation_weight needs a teacher_model_id")
+        return self
 
     @model_validator(mode="after")
     def _micro_batches_fit(self) -> "TrainSpec":

@@ -1,8 +1,8 @@
 """The state of one training and its single steps; `core.training` decides when to report and to stop."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from core.approaches import create_approach
 from core.architectures import create
 from core.checkpoints import Checkpoint, TrainingPosition
 from core.datasets import BatchPlan, ImageData, draw
+from core.distillation import distillation_of
 from core.errors import ArtifactError, TrainingDivergedError
 from core.optimisation import micro_batches, sgd
 from core.replicas import Replicas, shared_batch_norm
@@ -36,11 +37,14 @@ class Trainer:
     process computes its rows of every batch, and the losses are those of the whole batch (`core.replicas`).
     """
 
-    def __init__(self, spec: TrainSpec, data: ImageData, device: torch.device) -> None:
+    def __init__(
+        self, spec: TrainSpec, data: ImageData, device: torch.device, teacher: nn.Module | None = None
+    ) -> None:
         self._spec, self._data, self._device = spec, data, device
         self._replicas = Replicas.current()
         self._dtype = arithmetic(spec.precision, device)
         self._approach = create_approach(spec.approach)
+        self._distillation = distillation_of(spec, teacher, device)
         # On the CPU: the same initial weights whatever device trains.
         with seeded(torch.device("cpu"), spec.seed, "initialise"):
             model = create(spec.architecture, len(data.info.class_names), data.info.input_shape)
@@ -61,6 +65,7 @@ class Trainer:
             self._approach.recorded(self.network) as self.masks,
             pooled_generators(self.network),
             shared_batch_norm(self.network, self._replicas),
+            self._distillation.watching(self.network) if self._distillation else nullcontext(),
         ):
             yield
 
@@ -121,23 +126,30 @@ class Trainer:
         self._approach.prepare(self.network, labels, own, random)
 
     def _add_gradients(self, images: Tensor, labels: Tensor, batch: int) -> None:
-        own = images[self._replicas.share(len(labels))]
+        own = fast_layout(images[self._replicas.share(len(labels))])
         with autocast(self._device, self._dtype):
-            logits = self._forward(fast_layout(own))
-        logits, masks = self._of_all(logits, len(labels))
+            logits = self._forward(own)
+            lesson = self._distillation.logits(own, logits) if self._distillation else []
+        logits, *rows = self._of_all([logits, *self.masks.values(), *lesson], len(labels))
+        masks = dict(zip(self.masks, rows, strict=False))
         loss = self._approach.loss(logits, masks, labels)
+        if self._distillation:
+            loss = self._distillation.loss(loss, rows[len(masks) :], labels)
         # DistributedDataParallel averages over the processes; the loss of the whole batch is to be summed.
         weight = self._replicas.count * len(labels) / batch
         (loss.total * weight).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.tally.add(loss, masks, logits.detach().argmax(dim=1) == labels)
 
-    def _of_all(self, logits: Tensor, size: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and masks of the whole batch in float32: the losses are differences of exponentials."""
-        values = [logits.float(), *(mask.float() for mask in self.masks.values())]
-        if self._replicas.count > 1:
-            rows = self._replicas.gather(torch.cat(values, dim=1), size)
-            values = list(torch.split(rows, [value.shape[1] for value in values], dim=1))
-        return values[0], dict(zip(self.masks, values[1:], strict=True))
+    def _of_all(self, values: Sequence[Tensor], size: int) -> list[Tensor]:
+        """This process's rows (n, K) of each -> the whole batch's (size, K), in float32.
+
+        The losses are differences of exponentials, hence float32.
+        """
+        values = [value.float() for value in values]
+        if self._replicas.count == 1:
+            return values
+        rows = self._replicas.gather(torch.cat(values, dim=1), size)
+        return list(torch.split(rows, [value.shape[1] for value in values], dim=1))
 
     def _set_learning_rate(self) -> None:
         # The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.

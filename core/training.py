@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData
@@ -51,7 +51,7 @@ class _Watch:
         return cls(should_stop, folder, _Interval(_PROGRESS_INTERVAL_S, now), _Interval(seconds, now))
 
 
-def train(
+def train(  # noqa: PLR0913 - what to train, then how by keyword
     spec: TrainSpec,
     data: ImageData,
     *,
@@ -59,6 +59,7 @@ def train(
     checkpoint_dir: Path,
     resume: Path | None,
     should_stop: Callable[[], bool],
+    teacher: nn.Module | None = None,
 ) -> Generator[AnyReport, None, fx.GraphModule]:
     """Train a network as `spec` says, yielding reports.
 
@@ -76,6 +77,7 @@ def train(
         checkpoint_dir: folder for this training's checkpoints, shared by its attempts.
         resume: a checkpoint of the same training; None starts at the beginning.
         should_stop: asked after every step.
+        teacher: the model that `spec.teacher_model_id` names; it is moved to `device`, in eval mode.
 
     Returns:
         The trained network, on the CPU and in eval mode.
@@ -83,10 +85,13 @@ def train(
     Raises:
         Interrupted: `should_stop` became true; the checkpoint is the last report.
         TrainingDivergedError: the loss became NaN or infinite.
-        ArtifactError: `resume` cannot be read or belongs to another training.
+        ArtifactError: `resume` cannot be read or belongs to another training; or there is a teacher where
+            the spec names none, or none where it does.
     """
     with deterministic_algorithms(device, enabled=spec.deterministic):
-        trainer = _trainer(spec, data, device, resume)
+        trainer = Trainer(spec, data, device, teacher)
+        if resume is not None:
+            trainer.restore(load_checkpoint(resume, None))
         watch = _Watch.start(should_stop, checkpoint_dir, spec.checkpoint_interval_s)
         with trainer.running():
             yield _progress(trainer, spec)
@@ -95,13 +100,6 @@ def train(
         if spec.early_stop_patience is not None:
             yield LogReport(message=_KEPT.format(best=trainer.best.epoch, last=trainer.epoch))
         return trainer.result()
-
-
-def _trainer(spec: TrainSpec, data: ImageData, device: torch.device, resume: Path | None) -> Trainer:
-    trainer = Trainer(spec, data, device)
-    if resume is not None:
-        trainer.restore(load_checkpoint(resume, None))
-    return trainer
 
 
 def _train_epoch(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
@@ -147,6 +145,6 @@ def _progress(trainer: Trainer, spec: TrainSpec) -> Progress:
 
 _KEPT = "early stopping: the weights of epoch {best} are kept, the best on validation data of {last} epochs"
 _DEAD = (
-    "epoch {epoch}: every mask of unit {unit} was zero for every training sample, so its neurons can no "
-    "longer learn. A smaller alpha or beta, a larger temperature or another seed may help."
+    "epoch {epoch}: all masks (for MODA: outputs) of {unit} were zero for every training sample, so its "
+    "neurons can no longer learn. A smaller alpha or beta, a larger temperature or another seed may help."
 )

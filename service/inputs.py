@@ -19,7 +19,8 @@ def job_inputs(
 ) -> dict[str, Path]:
     """Role -> readable file, as RunnerInput.files wants it. Raises ArtifactMissingError."""
     if isinstance(spec, TrainSpec):
-        return {}
+        teacher = spec.teacher_model_id
+        return {} if teacher is None else _files(session, store, teacher, _NETWORK)
     if isinstance(spec, ExtractSpec):
         return _files(session, store, spec.model_id, _MODEL)
     if isinstance(spec, EvaluateSpec):

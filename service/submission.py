@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from core.specs import DATASETS, ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
 from service.compositions import service as compositions
 from service.compositions.resolution import require_classes, settle_form
 from service.compositions.schemas import CompositionAnswer
@@ -18,7 +18,7 @@ from service.jobs.tables import Job
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.database import settings_of
-from service.platform.errors import CompositionNotReadyError, NotFoundError
+from service.platform.errors import CompositionNotReadyError, NotFoundError, TeacherMismatchError
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,29 @@ def submit(
         return job
     if isinstance(spec, TrainSpec):
         datasets.require_files(settings_of(session), spec.dataset)
+        _check_teacher(session, spec)
     elif isinstance(spec, ExtractSpec):
         spec = _settled_extract(session, spec)
     else:
         _check_evaluate(session, spec)
     return jobs.enqueue(session, tenant_id, spec)
+
+
+def _check_teacher(session: Session, spec: TrainSpec) -> None:
+    """The teacher's outputs must mean what the student's will. The worker compares the data's digests."""
+    if spec.teacher_model_id is None:
+        return
+    model, info = models.get(session, spec.teacher_model_id), DATASETS[spec.dataset]
+    trained_on = datasets.by_ids(session, [model.dataset_id])[model.dataset_id].name
+    classes = models.classes_of(session, [model.id])[model.id]
+    if trained_on != info.name:
+        raise TeacherMismatchError(
+            f"The teacher was trained on {trained_on}; choose one trained on {info.name}."
+        )
+    if (classes, tuple(model.input_shape)) != (list(info.class_names), info.input_shape):
+        raise TeacherMismatchError(
+            f"The teacher's classes or image size are not those of {info.name}; train a new one."
+        )
 
 
 def compose_once(session: Session, tenant_id: str, spec: ComposeSpec, idempotency_key: str | None) -> Answer:

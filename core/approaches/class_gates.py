@@ -15,8 +15,8 @@ from core.surgery.sites import GENERATORS
 
 _INITIAL_DEVIATION = 0.5
 _ALMOST_ONE = 1 - 1e-6
-# Root mean square of a row's gradient: the step of a score is then the learning rate times this, whatever the
-# network's size.
+# Root mean square of a unit's gradient: the step of a score is then the learning rate times this, whatever
+# the network's size.
 _SCORE_GRADIENT = 0.06
 
 
@@ -45,7 +45,10 @@ class ClassGate(nn.Module):
         return torch.zeros_like(self.scores, dtype=torch.bool).scatter_(1, best, True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A unit's input (N, ...) -> masks (N, n), 0 or 1; gradients pass to the scores straight through."""
+        """A unit's input (N, ...) -> masks (N, n), 0 or 1 (but for rounding of the ones in training).
+
+        Gradients pass to the scores straight through.
+        """
         masks = self.class_masks().to(self.scores.dtype)
         if self.members is None or not self.training:
             return masks.amax(dim=0).expand(x.shape[0], -1)
@@ -83,8 +86,10 @@ def draw_class_sets(labels: Tensor, num_classes: int, whole: float, random: torc
     sizes = torch.randint(min(2, num_classes), num_classes + 1, (count,), generator=random)
     sizes[torch.rand(count, generator=random) < whole] = num_classes
     order = torch.rand(count, num_classes, generator=random)
-    order[torch.arange(count), labels.cpu()] = -1.0  # its own class comes first
-    return (order.argsort(dim=1).argsort(dim=1) < sizes[:, None]).to(labels.device)
+    # Drawn on the CPU, whatever device computes; nothing waits for that device.
+    order, sizes = order.to(labels.device), sizes.to(labels.device)
+    order.scatter_(1, labels[:, None], -1.0)  # its own class comes first
+    return order.argsort(dim=1).argsort(dim=1) < sizes[:, None]
 
 
 def unit_retention(retention: float, position: int, units: int) -> float:

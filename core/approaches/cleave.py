@@ -55,9 +55,10 @@ class Cleave(BaseApproach):
         )
 
     def trained(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
-        """The form `finish` leaves: the plain network."""
+        """The form `finish` leaves: the plain network, with the parameters that folding adds to norms."""
         with torch.random.fork_rng(devices=[]):
-            return remove_generators(self.attach(model, num_classes))
+            plain = remove_generators(self.attach(model, num_classes))
+        return fold_amplitudes(plain, {unit.name: torch.ones(unit.width) for unit in find_units(plain)})
 
     def prepare(self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator) -> None:
         """Draw the sets of classes that the samples of the next batch are asked about."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from core.surgery.inplace import add_in_place
+from core.surgery.layers import MAPS
 from core.surgery.sites import layer_calls, layer_of, unit_sites
 
 _SUMS = (operator.add, torch.add, add_in_place, "add", "add_")
 RELUS = (nn.ReLU, nn.ReLU6)
-_MAPS = 4  # dimensions of (N, C, H, W)
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def recorded_firing(network: fx.GraphModule, *, behind_sums: bool) -> Iterator[d
 
 def _record(fired: dict[str, Tensor], unit: str) -> Any:
     def hook(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        places = (2, 3) if output.dim() == _MAPS else (1,)  # else tokens (N, T, D)
+        places = (2, 3) if output.dim() == MAPS else (1,)  # else tokens (N, T, D)
         fired[unit] = (output.amax(dim=places) > 0).float()
 
     return hook

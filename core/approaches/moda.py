@@ -16,8 +16,10 @@ from core.errors import UntraceableModelError
 from core.masks import ModuleMask
 from core.specs import ModaSpec
 from core.statistics import ClassStatistics
-from core.surgery.tracing import trace_copy
+from core.surgery.sites import layer_of
+from core.surgery.tracing import finish, trace_copy
 
+_RELU_CALLS = (F.relu, torch.relu, "relu", F.relu_, torch.relu_, "relu_")
 _FLOOR = 0.005  # of a unit's neurons, at least one (the 2026 code)
 
 
@@ -32,12 +34,12 @@ class Moda(BaseApproach):
         self.spec = spec
 
     def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:  # noqa: ARG002 - Approach
-        """A traced copy; nothing is added.
+        """A traced copy in which each ReLU is a layer of its own.
 
         Raises:
             UntraceableModelError: there is no ReLU layer, whose outputs the method works on.
         """
-        network = trace_copy(model)
+        network = _with_own_relus(trace_copy(model))
         if not any(isinstance(layer, RELUS) for layer in network.modules()):
             raise UntraceableModelError("MODA works on the outputs of nn.ReLU layers; this network has none")
         return network
@@ -83,3 +85,18 @@ class Moda(BaseApproach):
                     notes.append(f"{unit}, class {index}: kept the {size} most frequent neurons")
                 kept[unit] = kept[unit] | own if unit in kept else own
         return Derivation(ModuleMask(kept), tuple(notes))
+
+
+def _with_own_relus(network: fx.GraphModule) -> fx.GraphModule:
+    """A layer for every call of a ReLU, in place: hooks see layers, and one may be called several times."""
+    seen: set[str] = set()
+    for number, node in enumerate(network.graph.nodes):
+        layer = layer_of(network, node)
+        shared = isinstance(layer, RELUS) and str(node.target) in seen
+        seen.add(str(node.target))
+        if not shared and node.target not in _RELU_CALLS:
+            continue
+        name = f"relu_calls.{number}"
+        network.add_submodule(name, type(layer)() if isinstance(layer, RELUS) else nn.ReLU())
+        node.op, node.target, node.args, node.kwargs = "call_module", name, (node.all_input_nodes[0],), {}
+    return finish(network)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from core.specs import GATED_RECIPES, ComposeSpec, ModuleForm
+from core.specs import ComposeSpec, ModuleForm
 from service.models import service as models
 from service.models.tables import Model
 from service.modules import service as modules
@@ -90,13 +90,13 @@ def settle_form(model: Model, wanted: ModuleForm | None) -> ModuleForm:
 
     Raises FormUnsupportedError when the model cannot give modules of this form.
     """
-    has_gates = (model.approach, model.recipe) in GATED_RECIPES
-    if wanted == "gated" and not has_gates:
+    best = modules.best_form(model)
+    if wanted == "gated" and best != "gated":
         raise FormUnsupportedError(
             f"A model of {model.approach}, recipe {model.recipe}, has no mask generators to keep; "
             "ask for form static, or for none."
         )
-    return wanted or ("gated" if has_gates else "static")
+    return wanted or best
 
 
 def require_classes(known: Sequence[str], wanted: Sequence[str]) -> None:

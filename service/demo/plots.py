@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -65,6 +66,7 @@ def training_curves(curves: Sequence[Metric], approach: str) -> Figure:
         axes = figure.add_subplot(1, len(groups), index + 1)
         _draw_curves(axes, metrics)
         axes.set(title=title, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         if "loss" not in title.lower():
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")

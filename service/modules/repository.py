@@ -17,9 +17,10 @@ _UNMEASURED = -1.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A module of exactly one class. `score` is its validation f1, or None."""
+    """A module of exactly one class, and its model. `score` is its validation f1, or None."""
 
     module: Module
+    model: Model
     class_name: str
     score: float | None
 
@@ -65,7 +66,7 @@ def single_class_candidates(
     other = aliased(ModuleClass)
     alone = ~exists().where(other.module_id == Module.id, other.name != ModuleClass.name)
     statement = (
-        select(Module, ModuleClass.name, _score())
+        select(Module, Model, ModuleClass.name, _score())
         .join(ModuleClass, ModuleClass.module_id == Module.id)
         .join(Model, Model.id == Module.model_id)
         .where(ModuleClass.name.in_(classes), alone)
@@ -74,7 +75,8 @@ def single_class_candidates(
         statement = statement.where(tuple_(Model.approach, Model.recipe).in_(GATED_RECIPES))
     if model_id is not None:
         statement = statement.where(Module.model_id == model_id)
-    return [Candidate(module, name, _measured(score)) for module, name, score in session.execute(statement)]
+    rows = session.execute(statement)
+    return [Candidate(module, model, name, _measured(score)) for module, model, name, score in rows]
 
 
 def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from core.results import ModuleResult
-from core.specs import ModuleForm
+from core.specs import GATED_RECIPES, ModuleForm
 from service.artifacts import service as artifacts
 from service.models import service as models
+from service.models.tables import Model
 from service.modules import repository
 from service.modules.repository import Candidate
 from service.modules.schemas import ClassMatch, ModuleView
@@ -97,8 +98,8 @@ def list_for_class(session: Session, class_name: str, page: PageRequest) -> List
 def choose(session: Session, wanted: Wanted) -> list[Module]:
     """For each class the single-class module with the best validation f1, all of one model.
 
-    Modules extracted in the wanted form come first, because their f1 was measured in that form. Without a
-    model id, the model whose choice has the best mean f1 wins, of equals the one with the newest modules.
+    Modules extracted in the form to be built come first, because their f1 was measured in that form. Without
+    a model id, the model whose choice has the best mean f1 wins, of equals the one with the newest modules.
 
     Raises:
         NoModuleForClassError: no model has a module for every class; names the classes.
@@ -114,6 +115,11 @@ def choose(session: Session, wanted: Wanted) -> list[Module]:
         raise _no_module(wanted, {candidate.class_name for candidate in candidates})
     best = max(complete, key=_mean_score)
     return [best[name].module for name in wanted.classes]
+
+
+def best_form(model: Model) -> ModuleForm:
+    """The form nearest to the model's own function that it can give."""
+    return "gated" if (model.approach, model.recipe) in GATED_RECIPES else "static"
 
 
 def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, result: ModuleResult) -> str:
@@ -137,7 +143,7 @@ def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, resu
 
 def _rank(candidate: Candidate, form: ModuleForm | None) -> tuple[bool, float, str]:
     score = -1.0 if candidate.score is None else candidate.score
-    return candidate.module.form == form, score, candidate.module.id
+    return candidate.module.form == (form or best_form(candidate.model)), score, candidate.module.id
 
 
 def _mean_score(choice: dict[str, Candidate]) -> tuple[float, str]:

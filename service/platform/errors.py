@@ -83,6 +83,10 @@ class FormUnsupportedError(InvalidRequestError):
     code, title = "form_unsupported", "The model has no modules of this form"
 
 
+class TeacherMismatchError(InvalidRequestError):
+    code, title = "teacher_mismatch", "The teacher does not fit the training"
+
+
 class DataRootMissingError(InvalidRequestError):
     code, title = "data_root_missing", "The dataset's files are not available"
 

@@ -50,10 +50,6 @@ def _describe(item: dict[str, Any], body: Any) -> dict[str, Any]:
     pointer = _pointer(path, item["type"], body) if place == "body" else _joined(path)
     if item["type"].startswith("union_tag"):
         pointer += "/" + item["ctx"]["discriminator"].strip("'")
-    elif (
-        item["type"] == NAMED_VALUES["/approach/name"]
-    ):  # a union told apart by a function has no name for it
-        pointer += "/name"
     code = _CODES.get(item["type"], item["type"])
     if code == "unknown_value":
         code = NAMED_VALUES.get(pointer, code)

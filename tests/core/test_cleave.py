@@ -23,6 +23,7 @@ from core.specs import CleaveSpec
 from core.surgery.masking import has_generators
 from core.units import find_units
 from tests.core.training_runs import run, spec_of
+from tests.fixtures.blocks import Unaffine
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
@@ -166,6 +167,13 @@ class TestTrainedNetwork:
         module = build_module(approach.finish(trained), mask, classes, SHAPE, ModuleOptions("static")).network
         torch.testing.assert_close(module.eval()(images), expected, atol=1e-5, rtol=1e-5)
         assert not torch.allclose(approach.finish(trained)(images)[:, classes], expected, atol=1e-2)
+
+    def test_folding_adds_no_key_that_a_rebuilt_network_lacks(self) -> None:
+        """A norm without parameters gets some when unused neurons are zeroed."""
+        approach = create_approach(SPEC)
+        finished = approach.finish(approach.attach(Unaffine(), 4))
+        assert {"norm.weight", "norm.bias"} <= finished.state_dict().keys()
+        approach.trained(Unaffine(), 4).load_state_dict(finished.state_dict(), strict=True)
 
     def test_it_is_rebuilt_from_its_recipe(
         self, trained: fx.GraphModule, digits: ImageData, tmp_path: Path

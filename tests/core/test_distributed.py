@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from core.approaches import create_approach
-from core.artifacts import RECIPE, WEIGHTS, load_network
+from core.artifacts import RECIPE, STATISTICS, WEIGHTS, load_network, save_network
 from core.datasets import ImageData, load_dataset
-from core.replicas import Replicas
+from core.distributed import _recipe
+from core.errors import UntraceableModelError
+from core.replicas import Replicas, shared_batch_norm
 from core.specs import ApproachSpec, CleaveSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
 from tests.core.training_runs import run, spec_of
 
@@ -74,6 +77,43 @@ def test_two_processes_have_the_losses_of_one(
     for name, value in create_approach(approach).finish(alone.network).state_dict().items():
         torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
     assert load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.train_samples == 97
+    assert load_file(tmp_path / STATISTICS)["count"].sum() == 97
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_a_teacher_as_one_does(digits: ImageData, tmp_path: Path) -> None:
+    """By both heads of DeiT: their logits and the teacher's are rows of the whole batch."""
+    spec = spec_of(StandardSpec(), epochs=1, batch_size=11, max_train_samples=22, device="cpu")
+    teacher = run(spec, digits, tmp_path).network
+    assert teacher is not None
+    save_network(teacher, _recipe(spec, digits), tmp_path / "teacher")
+    changes = {"teacher_model_id": "mdl_1", "architecture": "deit_small", "learning_rate": 0.001}
+    spec = spec.model_copy(update=changes)
+    metrics = run(spec, digits, tmp_path, teacher=teacher).metrics
+    alone = {(m.epoch, m.split, m.name): m.value for m in metrics}
+    assert (1, "train", "loss_distillation") in alone
+    found = figures(train_with_two(spec, tmp_path, "--teacher", str(tmp_path / "teacher")))
+    assert found == pytest.approx(alone, abs=1e-5)
+    lineage = load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.lineage
+    assert lineage == {"teacher_model_id": "mdl_1"}
+
+
+def test_batch_normalisation_of_another_kind_is_refused() -> None:
+    """A subclass may do more than normalise: timm's applies the activation too."""
+
+    class WithActivation(nn.BatchNorm2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input).relu()
+
+    network = nn.Sequential(nn.BatchNorm2d(2), WithActivation(2))
+    with shared_batch_norm(network, Replicas()):
+        pass
+    with (
+        pytest.raises(UntraceableModelError, match="WithActivation"),
+        shared_batch_norm(network, Replicas(0, 2)),
+    ):
+        pass
+    assert all("forward" not in layer.__dict__ for layer in network)
 
 
 def test_shares_follow_each_other_and_hold_every_row_once() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from core.approaches import create_approach
 from core.approaches.firing import recorded_firing
@@ -78,3 +78,33 @@ def test_a_unit_that_a_class_leaves_almost_empty_gets_as_many_as_the_fullest_cla
 def test_a_network_without_relu_is_refused() -> None:
     with pytest.raises(UntraceableModelError, match="ReLU"):
         create_approach(ModaSpec()).attach(create("vit_small", 10, RGB), 10)
+
+
+class _SharedRelu(nn.Module):
+    """One ReLU layer at two places, and one as a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.convs[1](self.relu(self.convs[0](x))))
+        logits: Tensor = self.head(F.relu(self.convs[2](x)).mean(dim=(2, 3)))
+        return logits
+
+
+def test_a_relu_called_at_several_places_counts_at_each() -> None:
+    model, images = _SharedRelu().eval(), torch.randn(4, 3, 5, 5)
+    approach = create_approach(ModaSpec())
+    network = approach.attach(model, 2)
+    assert list(network.state_dict()) == list(model.state_dict())
+    with approach.recorded(network) as activations:
+        torch.testing.assert_close(network(images), model(images))
+    assert len(activations) == 3
+    first, second, _ = activations.values()
+    assert not torch.equal(first, second)
+    with recorded_firing(network, behind_sums=True) as fired:
+        network(images)
+    torch.testing.assert_close(fired["convs.1"], (second > 0).float())

@@ -6,9 +6,10 @@ from torch import nn
 from core.architectures import create
 from core.surgery.masking import insert_generators, remove_generators
 from core.units import Unit, find_units
-from tests.fixtures.blocks import CalledTwice, Encoder, Grouped
+from tests.fixtures.blocks import CalledTwice, Encoder, Grouped, TokenHead
 from tests.fixtures.networks import (
     Chain,
+    ConvolutionalHead,
     Depthwise,
     Residual,
     SigmoidGate,
@@ -60,8 +61,14 @@ def test_six_layers_of_each_encoder_block_but_the_first() -> None:
 
 
 def test_a_convolution_behind_preprocessing_is_the_stem() -> None:
-    model = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 5, 1))
-    assert [unit.name for unit in find_units(model)] == ["3"]
+    model = nn.Sequential(nn.AvgPool2d(2), *(nn.Conv2d(3, 3, 1) for _ in range(3)))
+    assert [unit.name for unit in find_units(model)] == ["2"]
+
+
+def test_what_writes_the_logits_is_no_unit() -> None:
+    assert [unit.name for unit in find_units(ConvolutionalHead())] == ["features.3"]
+    heads = [unit.name for unit in find_units(TokenHead())]
+    assert heads == [f"blocks.1.{name}" for name in ("q", "k", "v", "proj", "fc1", "fc2")]
 
 
 @pytest.mark.parametrize("network", [Chain, Depthwise, Encoder, Residual, SigmoidGate])

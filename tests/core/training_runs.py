@@ -46,7 +46,13 @@ class Run:
 def run(spec: TrainSpec, data: ImageData, folder: Path, **options: Any) -> Run:
     result, stop = Run(), options.get("should_stop", lambda: False)
     reports = train(
-        spec, data, device=CPU, checkpoint_dir=folder, resume=options.get("resume"), should_stop=stop
+        spec,
+        data,
+        device=CPU,
+        checkpoint_dir=folder,
+        resume=options.get("resume"),
+        should_stop=stop,
+        teacher=options.get("teacher"),
     )
     while True:
         try:

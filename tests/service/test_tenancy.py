@@ -38,7 +38,9 @@ class TestTenants:
 
     def test_no_kind_of_job_takes_another_tenants_ids(self, account: Account, stranger: Account) -> None:
         ids = everything(account)
+        train = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
         bodies = [
+            {**train, "teacher_model_id": ids["model_id"]},
             {"kind": "extract", "model_id": ids["model_id"]},
             {"kind": "compose", "classes": ["cat"], "model_id": ids["model_id"]},
             {"kind": "compose", "module_ids": [ids["module_id"]]},

@@ -11,6 +11,7 @@ from core.approaches import create_approach
 from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, Recipe, save_network, save_tensors
 from core.datasets import ImageData, StopRequest, batches, load_dataset, stoppable
 from core.devices import deterministic_algorithms, resolve_device
+from core.distillation import lineage_of, teacher_of
 from core.evaluation import classification_metrics, multiply_accumulates, parameter_count, predict
 from core.export import export_program
 from core.results import AnyReport, MetricValue, Progress, ResultReport, RunnerInput, TrainResult
@@ -18,7 +19,7 @@ from core.specs import TrainSpec
 from core.statistics import ClassStatistics
 from core.training import train
 from core.units import find_units
-from worker.runners.common import SPLITS, code_versions, file_ref, safe_stem
+from worker.runners.common import SPLITS, code_versions, file_ref, input_network, safe_stem
 
 
 def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator[AnyReport]:
@@ -35,6 +36,7 @@ def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator
         checkpoint_dir=checkpoints,
         resume=None if job.resume is None else checkpoints / job.resume,
         should_stop=should_stop,
+        teacher=None if spec.teacher_model_id is None else teacher_of(input_network(job), data),
     )
     yield Progress(phase="statistics", step=0, total=1)
     network.to(device)
@@ -92,7 +94,7 @@ def _save(
         seed=spec.seed,
         train_samples=len(data.train),
         versions=code_versions(),
-        lineage={"train_job_id": job.job_id},
+        lineage={"train_job_id": job.job_id, **lineage_of(spec)},
     )
     recipe = save_network(network, recipe, folder)
     save_tensors(statistics.to_tensors(), folder / STATISTICS)

@@ -44,6 +44,16 @@ class TestChoice:
 
         assert answer.json()["composition"]["module_ids"] == static
 
+    def test_no_form_means_the_form_that_will_be_built(self, account: Account, model_id: str) -> None:
+        gated = account.registry.extract(model_id, {"cat": 0.5}, form="gated")
+        account.registry.extract(model_id, {"cat": 0.99}, form="static")
+
+        left_open = compose(account, classes=["cat"]).json()["composition"]
+        named = compose(account, classes=["cat"], form="gated").json()["composition"]
+
+        assert (left_open["module_ids"], left_open["form"]) == (gated, "gated")
+        assert left_open["id"] == named["id"]
+
     def test_modules_of_several_classes_are_not_chosen(self, account: Account, model_id: str) -> None:
         account.registry.extract(model_id, {"cat+dog": 0.99, "cat": 0.4})
 
