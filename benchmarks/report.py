@@ -53,6 +53,7 @@ _COLOURS = {
     "MODA": "#7a4fa3",
     "cleave": "#1f5fbf",
     "cleave-0.6": "#6fa8ff",
+    "cleave-0.15": "#0b2f6b",
 }
 _MARKERS = {"static": "o", "static + amplitudes": "s", "gated": "^"}
 

@@ -1,4 +1,4 @@
-"""Reading the arguments of graph nodes."""
+"""Reading graph nodes: their arguments and their readers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,3 +18,8 @@ def dimensions(node: fx.Node, position: int, name: str, rank: int) -> tuple[int,
     if not isinstance(dims, Sequence) or not dims or not all(isinstance(dim, int) for dim in dims):
         return None
     return tuple(dim % rank for dim in dims)
+
+
+def only_reader(node: fx.Node) -> fx.Node | None:
+    """The one node that reads a value, or None if there are more or none."""
+    return next(iter(node.users)) if len(node.users) == 1 else None

@@ -44,7 +44,7 @@ def divide(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
 
 def concatenate(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     """Sets side by side along channels; along another dimension all parts get what any of them holds."""
-    dim = argument(node, 1, "dim", 0)
+    dim = argument(node, 1, "dim", node.kwargs.get("axis", 0))  # torch takes either name
     tensors = node.args[0] if node.args else node.kwargs.get("tensors")
     if not isinstance(tensors, list | tuple) or not isinstance(dim, int):
         return flow.pin(node, "the concatenation's parts are not listed")

@@ -113,11 +113,13 @@ def _require_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
 
 
 def _select_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
-    """Keep the chosen logits: as rows of the last Linear if it alone writes them, else by a gather."""
+    """Keep the chosen logits: as rows of the last Linear if it alone writes them, else by a gather.
+
+    They are whole: what a unit drops ends at the next convolution or Linear, and no unit writes logits.
+    """
     output, width = flow.network.graph.output_node(), flow.shape(_logits(flow))[1]
-    if list(classes) == list(range(width)) and flow.sets[_logits(flow)] is None:
+    if list(classes) == list(range(width)):
         return
-    flow.pin(output, "the network returns them")
     logits = _logits(flow)
     layer, index = flow.layer(logits), torch.tensor(list(classes))
     if type(layer) is nn.Linear and flow.called_once(logits) and len(logits.users) == 1:

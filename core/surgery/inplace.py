@@ -3,10 +3,13 @@
 Surgery may put a new tensor where the operand was; a reader of the old name would then miss the change.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from torch import fx
+
+from core.surgery.arguments import argument
 
 _Operation = Callable[[Any, Any], Any]
 
@@ -60,18 +63,31 @@ def is_in_place_operator(node: fx.Node) -> bool:
 
 
 def is_in_place_call(network: fx.GraphModule, node: fx.Node) -> bool:
-    """A layer, function or method that changes its operand, surely a tensor: nn.ReLU(inplace=True)."""
+    """A layer, function or method that changes its operand, surely a tensor: nn.ReLU(inplace=True), relu_."""
     if node.op == "call_module":
         return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
     if node.op == "call_method":
-        return str(node.target).endswith("_") and not str(node.target).endswith("__")
-    return node.op == "call_function" and node.kwargs.get("inplace") is True
+        return _says_in_place(str(node.target))
+    if node.op != "call_function":
+        return False
+    named = _says_in_place(getattr(node.target, "__name__", "")) and not _is_operator(node.target)
+    return named or node.kwargs.get("inplace") is True
+
+
+def _says_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _is_operator(target: object) -> bool:
+    """operator.and_, or_, not_ and is_ change nothing: Python keeps the plain names for itself."""
+    return getattr(target, "__module__", None) == operator.and_.__module__
 
 
 def read_results(network: fx.GraphModule, changes: Callable[[fx.Node], bool]) -> None:
     """Let readers behind each change read its result. In place; a second pass finds nothing to do."""
     position = {node: i for i, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
-        if changes(node) and node.args and isinstance(node.args[0], fx.Node):
-            later = {user for user in node.args[0].users if position[user] > position[node]}
-            node.args[0].replace_all_uses_with(node, delete_user_cb=later.__contains__)
+        changed = argument(node, 0, "input", None)
+        if changes(node) and isinstance(changed, fx.Node):
+            later = {user for user in changed.users if position[user] > position[node]}
+            changed.replace_all_uses_with(node, delete_user_cb=later.__contains__)

@@ -7,12 +7,12 @@ from torch import Tensor, fx, nn
 
 from core.surgery.attention import HeadAttention
 
-_MAPS = 4  # dimensions of (N, C, H, W)
+MAPS = 4  # dimensions of (N, C, H, W)
 
 
 def channel_axis(rank: int) -> int:
     """Where neurons lie in a unit's output: dimension 1 of maps (N, C, H, W), the last of tokens."""
-    return 1 if rank == _MAPS else rank - 1
+    return 1 if rank == MAPS else rank - 1
 
 
 def apply_mask(y: Tensor, m: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def apply_mask(y: Tensor, m: Tensor) -> Tensor:
     if isinstance(y, fx.Proxy):
         proxy: Any = y.tracer.create_proxy("call_function", apply_mask, (y, m), {})
         return proxy  # stands for a Tensor while tracing
-    return y * (m[..., None, None] if y.dim() == _MAPS else m[:, None, :])
+    return y * (m[..., None, None] if y.dim() == MAPS else m[:, None, :])
 
 
 class ChannelScatter(nn.Module):
@@ -77,7 +77,7 @@ class ChannelScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) or (N, T, C), times scale (C,)."""
-        return x * (self.scale[:, None, None] if x.dim() == _MAPS else self.scale)
+        return x * (self.scale[:, None, None] if x.dim() == MAPS else self.scale)
 
 
 LEAF_LAYERS = (ChannelScatter, ChannelGather, ChannelScale, HeadAttention)

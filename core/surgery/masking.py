@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.errors import MaskMismatchError
 from core.masks import ModuleMask
+from core.surgery.arguments import only_reader
 from core.surgery.layers import ChannelScale, apply_mask
 from core.surgery.sites import (
     GENERATORS,
@@ -43,7 +45,8 @@ def insert_generators(
         model: Any traceable network.
         factory: Makes a unit's generator, from what the unit's layer reads - maps (N, in_channels, H, W)
             or, where `unit.tokens`, tokens (N, T, in_channels) - to (N, width).
-        add_norm: Give a convolution without batch normalisation one (MwT's masked one always has one).
+        add_norm: Give a convolution without batch normalisation one (MwT's masked one always has one). One
+            followed by a normalisation of another kind (a subclass with its activation) stays as it is.
 
     Returns:
         The modular network; the generators lie under `mask_generators`, added norms under `mask_norms`.
@@ -53,8 +56,7 @@ def insert_generators(
     for name, site in unit_sites(network).items():
         if site.gate is not None:
             raise MaskMismatchError(f"unit {name!r} has a mask generator already")
-        bare = site.norm is None and isinstance(unit_layer(network, site), nn.Conv2d)
-        tail = _add_norm(network, name, site) if add_norm and bare else site.end
+        tail = _add_norm(network, name, site) if add_norm and _lacks_norm(network, site) else site.end
         generator = factory(units[name]).to(unit_layer(network, site).weight).train(network.training)
         target = f"{GENERATORS}.{attribute_key(name)}"
         network.add_submodule(target, generator)
@@ -152,6 +154,12 @@ def _scale_rows(layer: nn.Module | None, factor: Tensor) -> None:
         value = getattr(layer, name)
         if value is not None:
             value.mul_(factor.to(value).reshape(-1, *[1] * (value.dim() - 1)))
+
+
+def _lacks_norm(network: fx.GraphModule, site: UnitSite) -> bool:
+    reader = only_reader(site.layer)
+    normed = reader is not None and isinstance(layer_of(network, reader), _BatchNorm)
+    return isinstance(unit_layer(network, site), nn.Conv2d) and not normed
 
 
 def _add_norm(network: fx.GraphModule, unit: str, site: UnitSite) -> fx.Node:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
+from core.surgery.arguments import argument, only_reader
 from core.surgery.attention import HeadAttention
 from core.surgery.tracing import drop_dead_code
 
@@ -64,8 +65,10 @@ def _pattern(node: fx.Node, shapes: Shapes) -> _Pattern | None:
 
 def _split_source(node: fx.Node, shapes: Shapes) -> fx.Node | None:
     """The value (N, T, h * d) that `node` (N, h, T, d) is split from."""
-    split = node.args[0] if _swaps_tokens_and_heads(node) else None
-    source = split.args[0] if isinstance(split, fx.Node) and split.target in _SPLITS else None
+    split = argument(node, 0, "input", None) if _swaps_tokens_and_heads(node) else None
+    if not isinstance(split, fx.Node) or split.target not in _SPLITS:
+        return None
+    source = argument(split, 0, "input", None)
     if not isinstance(source, fx.Node) or len(shapes.get(node, ())) != 4:
         return None
     n, heads, tokens, depth = shapes[node]
@@ -74,8 +77,8 @@ def _split_source(node: fx.Node, shapes: Shapes) -> fx.Node | None:
 
 def _merge_end(node: fx.Node, shapes: Shapes) -> fx.Node | None:
     """Where heads (N, h, T, d) have become tokens (N, T, h * d) again."""
-    swap = _only_reader(node)
-    end = None if swap is None or not _swaps_tokens_and_heads(swap) else _only_reader(swap)
+    swap = only_reader(node)
+    end = None if swap is None or not _swaps_tokens_and_heads(swap) else only_reader(swap)
     if end is None or end.target not in _MERGES or len(shapes[node]) != 4:
         return None
     n, heads, tokens, depth = shapes[node]
@@ -87,7 +90,3 @@ def _swaps_tokens_and_heads(node: fx.Node) -> bool:
     if node.target in _TRANSPOSES:
         return sorted(dim % 4 for dim in dims if isinstance(dim, int)) == [1, 2]
     return node.target in _PERMUTES and tuple(dims) == (0, 2, 1, 3)
-
-
-def _only_reader(node: fx.Node) -> fx.Node | None:
-    return next(iter(node.users)) if len(node.users) == 1 else None

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from core.surgery.arguments import argument
 from core.surgery.attention import HeadAttention
 from core.surgery.layers import apply_mask
 
@@ -68,12 +69,12 @@ def _same(_node: fx.Node, rank: int) -> int:
 
 
 def _flatten(node: fx.Node, rank: int) -> int | None:
-    start, end = _argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)
+    start, end = argument(node, 1, "start_dim", 0), argument(node, 2, "end_dim", -1)
     return rank - end % rank + start % rank if isinstance(start, int) and isinstance(end, int) else None
 
 
 def _unflatten(node: fx.Node, rank: int) -> int | None:
-    sizes = _argument(node, 2, "sizes", None)
+    sizes = argument(node, 2, "sizes", None)
     return rank + len(sizes) - 1 if isinstance(sizes, list | tuple) else None
 
 
@@ -91,16 +92,12 @@ def _indexed(node: fx.Node, rank: int) -> int | None:
 
 
 def _reduced(node: fx.Node, rank: int) -> int | None:
-    dims = _argument(node, 1, "dim", None)
-    if _argument(node, 2, "keepdim", False):
+    dims = argument(node, 1, "dim", None)
+    if argument(node, 2, "keepdim", False):
         return rank
     if isinstance(dims, int):
         return rank - 1
     return rank - len(dims) if isinstance(dims, list | tuple) else None
-
-
-def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
 
 
 _BROADCASTING = (

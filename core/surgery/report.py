@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import fx, nn
 
 from core.surgery.flow import ChannelFlow
-from core.surgery.sites import GENERATORS, UnitSite, layer_calls, layer_of
+from core.surgery.sites import GENERATORS, UnitSite, layer_calls, layer_of, logit_writers
 
 _NOTHING = "every unit is cut to its mask"
 
@@ -14,7 +14,7 @@ def uncut_layers(flow: ChannelFlow, sites: Mapping[str, UnitSite]) -> list[str]:
     """One sentence for each layer with weights whose outputs no mask names, in execution order."""
     network = flow.network
     units, calls = {site.layer for site in sites.values()}, layer_calls(network)
-    norms = {site.norm for site in sites.values()}
+    norms, last = {site.norm for site in sites.values()}, logit_writers(network)
     sentences = []
     for node in network.graph.nodes:
         layer = layer_of(network, node)
@@ -22,7 +22,8 @@ def uncut_layers(flow: ChannelFlow, sites: Mapping[str, UnitSite]) -> list[str]:
         if layer is None or weight is None or weight.dim() < 2 or node in units or node in norms:
             continue
         if not str(node.target).startswith(f"{GENERATORS}."):
-            sentences.append(f"{node.target} is no unit: {_reason(flow, node, layer, calls[id(layer)])}")
+            reason = "it writes the logits" if node in last else _reason(flow, node, layer, calls[id(layer)])
+            sentences.append(f"{node.target} is no unit: {reason}")
     return sentences
 
 
@@ -38,7 +39,7 @@ def _reason(flow: ChannelFlow, node: fx.Node, layer: nn.Module, calls: int) -> s
         return "a grouped convolution" if layer.groups > 1 else "the first convolution is never masked"
     if type(layer) is nn.Linear:
         if len(flow.shape(node)) == 2:
-            return "it reads no tokens (classifiers are never masked)"
+            return "it reads no tokens"
         return "it lies outside the encoder blocks from the second on"
     if isinstance(layer, nn.MultiheadAttention):
         return "nn.MultiheadAttention keeps its q, k and v in one parameter"

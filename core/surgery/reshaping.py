@@ -11,6 +11,8 @@ from core.surgery.arguments import argument, dimensions
 from core.surgery.flow import ChannelFlow, Channels, ChannelSet
 
 _VIEWS = ("view", "reshape", torch.reshape)
+# Other rules rely on the batch, whose size in `flow.shapes` stands for any, being the first dimension.
+_MOVES_BATCH = "the batch does not stay the first dimension"
 
 
 def reshape(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
@@ -18,7 +20,7 @@ def reshape(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
 
     A view may spell it with fixed sizes, which no longer fit; it becomes a flatten.
     """
-    source = node.args[0]
+    source = argument(node, 0, "input", None)
     held = flow.sets[source] if isinstance(source, fx.Node) else None
     if not isinstance(source, fx.Node) or held is None:
         return flow.pin(node, "its sizes are read off a value that lacks channels")
@@ -26,6 +28,8 @@ def reshape(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     block = _joined_block(before, after)
     if block is None:
         return flow.pin(node, "the reshape moves values between channels")
+    if block.start == 0 and held.axis in block:  # how often each channel comes depends on the batch
+        return flow.pin(node, "the reshape joins channels with the batch")
     if node.target in _VIEWS:
         node.op, node.target = "call_function", torch.flatten
         node.args, node.kwargs = (source, block.start, block.stop - 1), {}
@@ -65,6 +69,8 @@ def permute(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     if held is None or order is None or not all(isinstance(dim, int) for dim in order):
         return flow.pin(node, "the order of its dimensions is not constant")
     places = [dim % rank for dim in order if isinstance(dim, int)]
+    if places[0] != 0:
+        return flow.pin(node, _MOVES_BATCH)
     return Channels(held.kept, places.index(held.axis))
 
 
@@ -76,6 +82,8 @@ def transpose(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     if held is None or not isinstance(first, int) or not isinstance(second, int):
         return flow.pin(node, "the order of its dimensions is not constant")
     places = {first % rank: second % rank, second % rank: first % rank}
+    if places.get(0, 0) != 0:
+        return flow.pin(node, _MOVES_BATCH)
     return Channels(held.kept, places.get(held.axis, held.axis))
 
 
@@ -86,6 +94,8 @@ def reduce(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     if held is None or dims is None or held.axis in dims:
         return flow.pin(node, "it reduces over channels")
     gone = len(flow.shape(source)) - len(flow.shape(node))
+    if 0 in dims or gone not in (0, len(dims)):  # a squeeze drops dimensions of size 1 only
+        return flow.pin(node, "which dimensions it drops depends on the batch or on their sizes")
     return Channels(held.kept, held.axis - sum(dim < held.axis for dim in dims) if gone else held.axis)
 
 
@@ -108,6 +118,8 @@ def query_shape(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     held, what = flow.sets[source], argument(node, 1, "dim", None)
     if what in ("device", "dtype"):
         return None
+    if isinstance(what, str) and what != "shape":  # x.T, x.data: values
+        return flow.pin(node, f"no rule says what {what} is of a value that lacks channels")
     if held is not None and isinstance(what, int):
         asked: set[object] = {what % len(flow.shape(source))}
     else:

@@ -8,6 +8,7 @@ from typing import TypeAlias, cast
 from torch import Tensor, fx, nn
 
 from core.errors import MaskMismatchError
+from core.surgery.arguments import only_reader
 from core.surgery.layers import apply_mask
 from core.surgery.ranks import Ranks, attends, value_ranks
 
@@ -40,12 +41,13 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
     """Every unit of a traced network by name, in execution order.
 
     A unit is a Conv2d that is not the stem (no convolution or Linear lies before it) and has no groups or one
-    per channel; or a Linear over tokens (N, T, D) from the second encoder block on. It is called once: two
-    calls of one layer would need two masks. Subclasses (a parametrised convolution computes its weights anew
+    per channel; or a Linear over tokens (N, T, D) from the second encoder block on. It does not write the
+    logits (`logit_writers`): their neurons are the classes. It is called once: two calls of one layer would
+    need two masks. Subclasses (a parametrised convolution computes its weights anew
     at each call) are no units: extraction cuts exactly the types it has rules for.
     """
     calls = layer_calls(network)
-    tokens = token_units(network)
+    tokens, last = token_units(network), logit_writers(network)
     deep: set[fx.Node] = set()
     sites: dict[str, UnitSite] = {}
     for node in network.graph.nodes:
@@ -54,11 +56,24 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
         if behind or isinstance(layer, nn.Conv2d | nn.Linear):
             deep.add(node)
         maskable = node in tokens or (type(layer) is nn.Conv2d and (layer.groups == 1 or is_depthwise(layer)))
-        if behind and maskable and calls[id(layer)] == 1:
+        if behind and maskable and node not in last and calls[id(layer)] == 1:
             name = str(node.target)
             if not name.startswith(f"{GENERATORS}."):
                 sites[name] = _site(network, node, calls)
     return sites
+
+
+def logit_writers(network: fx.GraphModule) -> set[fx.Node]:
+    """The convolutions and Linear layers with no other of them on some way to the output."""
+    found, waiting, seen = set[fx.Node](), list(network.graph.output_node().all_input_nodes), set[fx.Node]()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(layer_of(network, node), nn.Conv2d | nn.Linear):
+            found.add(node)
+        elif node not in seen:
+            seen.add(node)
+            waiting += node.all_input_nodes
+    return found
 
 
 def token_units(network: fx.GraphModule) -> set[fx.Node]:
@@ -134,14 +149,10 @@ def require_fit(sites: Mapping[str, UnitSite], network: fx.GraphModule, values: 
 
 def _site(network: fx.GraphModule, layer: fx.Node, calls: Counter[int]) -> UnitSite:
     norm, gate = None, None
-    reader = _only_reader(layer)
+    reader = only_reader(layer)
     follower = None if reader is None else layer_of(network, reader)
-    if type(follower) is nn.BatchNorm2d and calls[id(follower)] == 1:
-        norm, reader = reader, _only_reader(reader)
+    if reader is not None and type(follower) is nn.BatchNorm2d and calls[id(follower)] == 1:
+        norm, reader = reader, only_reader(reader)
     if reader is not None and reader.target is apply_mask and reader.args[0] is (norm or layer):
         gate = reader
     return UnitSite(layer, norm, gate)
-
-
-def _only_reader(node: fx.Node | None) -> fx.Node | None:
-    return next(iter(node.users)) if node is not None and len(node.users) == 1 else None

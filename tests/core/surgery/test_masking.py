@@ -17,6 +17,7 @@ from core.surgery.masking import (
     remove_generators,
 )
 from core.units import Unit, find_units
+from tests.fixtures.blocks import NormActs, Unaffine
 from tests.fixtures.networks import (
     NETWORKS,
     Chain,
@@ -115,6 +116,10 @@ class TestGenerators:
         without = find_units(insert_generators(Residual(), make_generator, add_norm=False))
         assert [unit.norm for unit in without] == [None, "norm", None]
 
+    def test_no_norm_is_added_before_one_of_another_kind(self) -> None:
+        modular = insert_generators(NormActs(), make_generator, add_norm=True)
+        assert [unit.norm for unit in find_units(modular)] == [None, "mask_norms.second"]
+
     @EVERY_NETWORK
     def test_removal_restores_the_model(self, name: str) -> None:
         model = randomise(NETWORKS[name]())
@@ -194,10 +199,9 @@ class TestAmplitudes:
         torch.testing.assert_close(run(fold_amplitudes(model, scale), images()), expected)
 
     def test_fold_into_a_norm_without_affine_parameters(self) -> None:
-        model = randomise(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 5, 1)))
-        model.append(nn.BatchNorm2d(5, affine=False).eval())
+        model = randomise(Unaffine())
         scale = amplitudes_of(model)
-        expected = run(model, images()) * scale["2"][:, None, None]
+        expected = run(hard_masked(model, ModuleMask.full(find_units(model)), scale), images())
         torch.testing.assert_close(run(fold_amplitudes(model, scale), images()), expected)
 
     def test_refuses_amplitudes_of_another_network(self) -> None:

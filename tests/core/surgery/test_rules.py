@@ -7,7 +7,17 @@ from core.surgery.attention import HeadAttention
 from core.surgery.layers import ChannelGather, ChannelScatter
 from core.units import find_units
 from tests.core.surgery.cutting import cut, mask_without, network_in
-from tests.fixtures.blocks import CalledTwice, Encoder, Grouped, LayerScale, UnknownOperation
+from tests.fixtures.blocks import (
+    Attributes,
+    BatchJoined,
+    CalledTwice,
+    Encoder,
+    Grouped,
+    KeywordCalls,
+    LayerScale,
+    SqueezedMaps,
+    UnknownOperation,
+)
 from tests.fixtures.networks import (
     Chain,
     Concatenated,
@@ -19,9 +29,7 @@ from tests.fixtures.networks import (
     Residual,
     SigmoidGate,
     UnusedParameter,
-    images,
     randomise,
-    run,
 )
 
 
@@ -62,6 +70,15 @@ class TestStructure:
         gathers = [layer for layer in extraction.network.modules() if isinstance(layer, ChannelGather)]
         assert [layer.index.tolist() for layer in gathers] == [[0, 1, 4, 5, 6, 7]]
         assert extraction.network.get_submodule("after").in_channels == 6
+        assert extraction.notes == ()
+
+    def test_operands_by_keyword_are_cut_alike(self) -> None:
+        model = randomise(KeywordCalls())
+        extraction = cut(model, mask_without(model, left=[1], right=[0, 6], after=[2]))
+        columns = [0, 2, 3, 5, 6, 7, 8, 9]
+        rows = model.after.weight[[0, 1, 3, 4]]
+        assert torch.equal(extraction.network.get_parameter("after.weight"), rows[:, columns])
+        assert extraction.network.get_submodule("head").in_features == 4 * 16
         assert extraction.notes == ()
 
     def test_generators_shrink_with_their_units(self) -> None:
@@ -169,13 +186,33 @@ class TestPins:
         notes = cut(modular, mask_without(modular, conv=[0])).notes
         assert notes[0].startswith("mask_norms.conv stays at 8 channels for softplus")
 
-    def test_units_that_write_the_logits(self) -> None:
-        model = randomise(ConvolutionalHead())
-        extraction = cut(model, mask_without(model, classify=[1]), (1, 2))
-        assert extraction.notes == ("truediv stays at 4 channels for output: the network returns them",)
-        logits = run(extraction.network, images())
-        assert torch.equal(logits[:, 0], torch.zeros(2))
-        assert logits[:, 1].abs().min() > 0
+    def test_channels_joined_with_the_batch(self) -> None:
+        model = randomise(BatchJoined())
+        joined, moved = (
+            "the reshape joins channels with the batch",
+            "the batch does not stay the first dimension",
+        )
+        assert cut(model, mask_without(model, conv=[1, 4])).notes == (
+            f"relu stays at 8 channels for flatten: {joined}",
+            f"relu stays at 8 channels for reshape: {joined}",
+            f"relu stays at 8 channels for permute: {moved}",
+            f"relu stays at 8 channels for transpose: {moved}",
+        )
+
+    def test_attributes_that_are_values(self) -> None:
+        model = randomise(Attributes())
+        extraction = cut(model, mask_without(model, conv=[0, 3]))
+        reason = "is of a value that lacks channels"
+        assert [note for note in extraction.notes if "getattr" in note] == [  # getattr_1 is shape
+            f"view stays at 8 channels for getattr_2: no rule says what T {reason}",
+            f"view stays at 8 channels for getattr_3: no rule says what data {reason}",
+        ]
+
+    def test_a_squeeze_that_drops_some_of_its_dimensions(self) -> None:
+        model = randomise(SqueezedMaps())
+        reason = "which dimensions it drops depends on the batch or on their sizes"
+        notes = cut(model, mask_without(model, conv=[0, 3])).notes
+        assert notes == (f"permute stays at 8 channels for squeeze: {reason}",)
 
 
 class TestReport:
@@ -186,8 +223,13 @@ class TestReport:
             "expand.1 stays at 8 channels for grouped: grouped convolutions are not cut",
             "stem.0 is no unit: the first convolution is never masked",
             "grouped is no unit: a grouped convolution",
-            "head is no unit: it reads no tokens (classifiers are never masked)",
+            "head is no unit: it writes the logits",
         ]
+
+    def test_what_writes_the_logits(self) -> None:
+        model = randomise(ConvolutionalHead())
+        extraction = cut(model, mask_without(model, features__3=[1]), (1, 2))
+        assert "classify is no unit: it writes the logits" in extraction.report().splitlines()
 
     def test_encoder_layers_outside_the_units(self) -> None:
         model = randomise(Encoder())
