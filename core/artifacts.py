@@ -17,9 +17,10 @@ from torch import Tensor, fx, nn
 
 from core.approaches import create_approach
 from core.architectures import create
+from core.datasets import ImageData
 from core.errors import ArtifactError
 from core.masks import ModuleMask
-from core.specs import ApproachSpec, ModuleForm
+from core.specs import ApproachSpec, ModuleForm, TrainSpec
 from core.surgery.extraction import extract
 from core.surgery.masking import remove_generators
 
@@ -84,6 +85,28 @@ class StoredNetwork:
 
     network: fx.GraphModule
     recipe: Recipe
+
+
+def training_recipe(
+    spec: TrainSpec, data: ImageData, versions: dict[str, str], lineage: dict[str, str]
+) -> Recipe:
+    """The recipe of the whole model that a training leaves."""
+    names = list(data.info.class_names)
+    return Recipe(
+        architecture=spec.architecture,
+        model_classes=names,
+        classes=names,
+        input_shape=data.info.input_shape,
+        mean=list(data.info.mean),
+        std=list(data.info.std),
+        approach=spec.approach,
+        dataset=spec.dataset,
+        dataset_digest=data.digest,
+        seed=spec.seed,
+        train_samples=min(len(data.train), spec.max_train_samples or len(data.train)),
+        versions=versions,
+        lineage=lineage,
+    )
 
 
 def file_sha256(path: Path) -> str:

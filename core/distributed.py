@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import fx
 
 from core.approaches import create_approach
-from core.artifacts import STATISTICS, Recipe, load, save_network, save_tensors
+from core.artifacts import STATISTICS, load, save_network, save_tensors, training_recipe
 from core.datasets import ImageData, batches, load_dataset
 from core.devices import resolve_device
 from core.distillation import lineage_of, teacher_of
@@ -75,7 +75,8 @@ def _save(spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Pat
     train = data.train.first(spec.max_train_samples or len(data.train))
     drawn = batches(train, data.info, spec.batch_size, device=cpu, augment_seed=seed)
     statistics = approach.statistics(network, drawn, len(data.info.class_names))
-    save_network(approach.finish(network), _recipe(spec, data), folder)
+    recipe = training_recipe(spec, data, {"torch": torch.__version__}, lineage_of(spec))
+    save_network(approach.finish(network), recipe, folder)
     save_tensors(statistics.to_tensors(), folder / STATISTICS)
 
 
@@ -101,25 +102,6 @@ def _recorded(reports: Generator[AnyReport, None, fx.GraphModule], folder: Path)
             except StopIteration as end:
                 network: fx.GraphModule = end.value
                 return network
-
-
-def _recipe(spec: TrainSpec, data: ImageData) -> Recipe:
-    names = list(data.info.class_names)
-    return Recipe(
-        architecture=spec.architecture,
-        model_classes=names,
-        classes=names,
-        input_shape=data.info.input_shape,
-        mean=list(data.info.mean),
-        std=list(data.info.std),
-        approach=spec.approach,
-        dataset=spec.dataset,
-        dataset_digest=data.digest,
-        seed=spec.seed,
-        train_samples=min(len(data.train), spec.max_train_samples or len(data.train)),
-        versions={"torch": torch.__version__},
-        lineage=lineage_of(spec),
-    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What most methods share; a subclass says what it attaches and what it minimises."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
@@ -12,12 +13,12 @@ from core.statistics import ClassStatistics, StatisticsAccumulator, evaluating
 from core.surgery.masking import recorded_masks
 
 
-class BaseApproach:
+class BaseApproach(ABC):
     """Losses on the masks of samples; modules from how often those masks fire."""
 
+    @abstractmethod
     def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
         """See `Approach.attach`."""
-        raise NotImplementedError
 
     def trained(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
         """What is attached stays."""
@@ -31,10 +32,12 @@ class BaseApproach:
         """A neuron fires for a sample when its mask is above zero; the mask is its amplitude."""
         return recorded_masks(network)
 
-    def prepare(self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator) -> None:
+    def prepare(  # noqa: B027 - few methods need it
+        self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator
+    ) -> None:
         """Nothing depends on the batch."""
 
-    def condition_gradients(self, network: fx.GraphModule) -> None:
+    def condition_gradients(self, network: fx.GraphModule) -> None:  # noqa: B027 - few methods need it
         """Gradients stay as they are."""
 
     def statistics(

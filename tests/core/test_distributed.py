@@ -13,9 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from core.approaches import create_approach
-from core.artifacts import RECIPE, STATISTICS, WEIGHTS, load_network, save_network
+from core.artifacts import RECIPE, STATISTICS, WEIGHTS, load_network, save_network, training_recipe
 from core.datasets import ImageData, load_dataset
-from core.distributed import _recipe
 from core.errors import UntraceableModelError
 from core.replicas import Replicas, shared_batch_norm
 from core.specs import ApproachSpec, CleaveSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
@@ -86,7 +85,7 @@ def test_two_processes_learn_from_a_teacher_as_one_does(digits: ImageData, tmp_p
     spec = spec_of(StandardSpec(), epochs=1, batch_size=11, max_train_samples=22, device="cpu")
     teacher = run(spec, digits, tmp_path).network
     assert teacher is not None
-    save_network(teacher, _recipe(spec, digits), tmp_path / "teacher")
+    save_network(teacher, training_recipe(spec, digits, {}, {}), tmp_path / "teacher")
     changes = {"teacher_model_id": "mdl_1", "architecture": "deit_small", "learning_rate": 0.001}
     spec = spec.model_copy(update=changes)
     metrics = run(spec, digits, tmp_path, teacher=teacher).metrics

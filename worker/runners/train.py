@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from core.approaches import create_approach
-from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, Recipe, save_network, save_tensors
+from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, save_network, save_tensors, training_recipe
 from core.datasets import ImageData, StopRequest, batches, load_dataset, stoppable
 from core.devices import deterministic_algorithms, resolve_device
 from core.distillation import lineage_of, teacher_of
@@ -81,21 +81,8 @@ def _save(
 ) -> TrainResult:
     staging, names = Path(job.staging), list(data.info.class_names)
     folder, stem = staging / "model", safe_stem([spec.architecture, spec.dataset, spec.approach.name])
-    recipe = Recipe(
-        architecture=spec.architecture,
-        model_classes=names,
-        classes=names,
-        input_shape=data.info.input_shape,
-        mean=list(data.info.mean),
-        std=list(data.info.std),
-        approach=spec.approach,
-        dataset=spec.dataset,
-        dataset_digest=data.digest,
-        seed=spec.seed,
-        train_samples=len(data.train),
-        versions=code_versions(),
-        lineage={"train_job_id": job.job_id, **lineage_of(spec)},
-    )
+    lineage = {"train_job_id": job.job_id, **lineage_of(spec)}
+    recipe = training_recipe(spec, data, code_versions(), lineage)
     recipe = save_network(network, recipe, folder)
     save_tensors(statistics.to_tensors(), folder / STATISTICS)
     export_program(network, recipe, folder / PROGRAM)
