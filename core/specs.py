@@ -85,6 +85,9 @@ class JobOptions(Frozen):
     max_runtime_s: int | None = Field(
         None, ge=1, le=30 * 86400, description="Fail the job after this many seconds."
     )
+    expires_after_s: int | None = Field(
+        None, ge=1, le=30 * 86400, description="Give up unless it was started this soon after being accepted."
+    )
     metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
         default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
     )

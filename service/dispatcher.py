@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
-from service.jobs import leases, outbox
+from service.jobs import expiry, leases, outbox
 from service.platform.database import Database
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
@@ -105,13 +105,21 @@ class Dispatcher:
         return len(hints)
 
     def reap(self) -> None:
-        """Take expired leases away, each in a transaction of its own: one bad row must not stop the rest."""
+        """Take expired leases away, end outdated jobs, mend; each job in a transaction of its own.
+
+        One bad row must not stop the rest.
+        """
         with self._database.read() as session:
             overdue = leases.expired(session)
         for job_id in overdue:
             _LOG.warning("lease of %s expired", job_id)
             with self._database.write() as session:
                 leases.reap(session, job_id, self._settings.max_infra_attempts)
+        with self._database.read() as session:
+            outdated = expiry.outdated(session)
+        for job_id in outdated:
+            with self._database.write() as session:
+                expiry.expire(session, job_id)
         with self._database.read() as session:
             stranded = outbox.stranded(session)
         for job_id in stranded:

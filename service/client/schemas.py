@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FINISHED_STATES = frozenset({"succeeded", "failed", "cancelled"})
+FINISHED_STATES = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 class Resource(BaseModel):

@@ -12,7 +12,7 @@ from service.compositions.resolution import composition_key, folds, resolve
 from service.compositions.schemas import CompositionView
 from service.compositions.tables import Composition
 from service.jobs import service as jobs
-from service.jobs.states import JobState
+from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job
 from service.models import service as models
 from service.modules.service import SIZE_FIELDS
@@ -23,7 +23,7 @@ _COLUMNS = (
     "id", "model_id", "job_id", "classes", "strategy", "form", "fold_amplitudes", "ready", "created_at",
     *SIZE_FIELDS,
 )  # fmt: skip
-_GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLED})
+_GIVEN_UP = TERMINAL - {JobState.SUCCEEDED}
 
 
 def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:

@@ -31,6 +31,7 @@ JOB: dict[str, Any] = {
     "queued_at": "2026-01-15T10:03:01.000Z",
     "started_at": "2026-01-15T10:03:02.250Z",
     "finished_at": None,
+    "expires_at": None,
     "links": {"self": _BASE, "events_stream": f"{_BASE}/events/stream", "cancel": f"{_BASE}/cancel"},
 }
 ATTEMPT: dict[str, Any] = {

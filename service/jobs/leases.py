@@ -43,6 +43,7 @@ def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | No
         "lease_owner": owner,
         "lease_expires_at": db_now() + _ms(ttl_s),
         "started_at": func.coalesce(Job.started_at, db_now()),
+        "expires_at": None,
         "progress": {},
         "version": Job.version + 1,
     }

@@ -111,6 +111,7 @@ class JobRead(_Row):
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(None, description="When it ends unless it is started before.")
     links: dict[str, str]
 
     @property

@@ -30,6 +30,9 @@ def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
         priority=spec.priority,
         event_seq=1,
     )
+    if spec.expires_after_s is not None:
+        expires: Any = db_now() + spec.expires_after_s * 1000
+        job.expires_at = expires
     session.add(job)
     session.flush()
     first = {"state": JobState.QUEUED.value}

@@ -84,7 +84,7 @@ def move(
     sources = allowed & set(allowed if sources is None else sources)
     events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value})]
     if to in TERMINAL:
-        values = {**_NO_LEASE, "finished_at": db_now(), **values}
+        values = {**_NO_LEASE, "expires_at": None, "finished_at": db_now(), **values}
         session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
         error, result = values.get("error"), values.get("result")
         events.append(("job.done", {"state": to.value, "error": error, "result": result}))
