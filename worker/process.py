@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from core.results import REPORT_ADAPTER, AnyReport, RunnerInput
 from service.platform.parent_death import bound_command
+from worker.trace import TraceFile
 
 _READ_BYTES = 1 << 16
 _EXIT_WITHIN_S = 5.0
@@ -22,12 +23,15 @@ class RunnerProcess:
     def __init__(self) -> None:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        command = [sys.executable, "-m", "worker.runner", "--report-fd", str(writing)]
+        self._trace_file = TraceFile()
+        passed = [writing, self._trace_file.fileno()]
+        told = ["--report-fd", str(passed[0]), "--trace-fd", str(passed[1])]
+        command = [sys.executable, "-m", "worker.runner", *told]
         # OpenMP's threads spin while they wait: on a machine with other work to do, a training
         # takes ten times as long. A wait policy set by the operator wins.
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            bound_command(command), stdin=subprocess.PIPE, pass_fds=[writing], start_new_session=True,
+            bound_command(command), stdin=subprocess.PIPE, pass_fds=passed, start_new_session=True,
             env=environment,
         )  # fmt: skip
         os.close(writing)
@@ -37,6 +41,7 @@ class RunnerProcess:
         self._buffer = b""
         self._ended = False
         self.jobs = 0
+        self.trace = ""  # once it was killed: where it was when it was asked, or died of a fault
 
     @property
     def pid(self) -> int:
@@ -79,6 +84,11 @@ class RunnerProcess:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
+    def ask_where_it_is(self) -> None:
+        """SIGUSR1: it writes the stacks of its threads to the trace file, also in the middle of a C call."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR1)
+
     def close(self) -> int:
         """Let an idle runner end by itself, or kill it. Returns its exit code."""
         self._close_stdin()
@@ -91,6 +101,7 @@ class RunnerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
+        self.trace = self.trace or self._trace_file.close()
         self._close_stdin()
         if self._pipe >= 0:
             self._selector.close()

@@ -1,11 +1,13 @@
-"""The runner: a child process that computes. `python -m worker.runner --report-fd N`
+"""The runner: a child process that computes. `python -m worker.runner --report-fd N --trace-fd M`
 
 Reads one RunnerInput per line from standard input, writes one report per line to the report pipe, and ends at
 the end of its input. The last report of each job is a result, a failure or "stopped". SIGTERM asks it to stop
-at the next step.
+at the next step. SIGUSR1 asks where it is: it writes its stacks to the trace file, from any state, as it does
+when it dies of a fault.
 """
 
 import argparse
+import faulthandler
 import os
 import queue
 import signal
@@ -58,7 +60,10 @@ def main() -> None:
     """Work until the end of input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--report-fd", type=int, required=True)
+    parser.add_argument("--trace-fd", type=int, required=True)
     arguments = parser.parse_args()
+    faulthandler.enable(arguments.trace_fd)
+    faulthandler.register(signal.SIGUSR1, arguments.trace_fd)
     stop = _StopFlag()
     inbox = _Inbox()
     with open(arguments.report_fd, "w", encoding="utf-8", buffering=1) as pipe:  # noqa: PTH123 - a descriptor

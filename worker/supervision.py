@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.results import AnyReport, FailureReport, JobResult, ResultReport, StoppedReport
-from service.jobs.endings import Crashed, Failed, Stopped
+from service.jobs.endings import Crashed, Failed, Stalled, Stopped
 from service.jobs.transitions import LeaseLost
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.process import RunnerProcess
 from worker.recorder import Recorder
+from worker.stall import StallWatch
 
 _READ_S = 0.2
 
@@ -22,7 +23,7 @@ class Finished:
     result: JobResult
 
 
-Outcome = Finished | Failed | Stopped | Crashed
+Outcome = Finished | Failed | Stopped | Stalled | Crashed
 
 
 class Supervision:
@@ -35,8 +36,10 @@ class Supervision:
         self._runner = runner
         self._heartbeat = heartbeat
         self._recorder = recorder
-        self._asked: Literal["cancel", "drain", "timeout"] | None = None
+        self._stall = StallWatch(context.settings.stall_timeout_s)
+        self._asked: Literal["cancel", "drain", "timeout", "stall"] | None = None
         self._kill_at = float("inf")
+        self._silence = ("", 0)
 
     @property
     def undisturbed(self) -> bool:
@@ -48,6 +51,7 @@ class Supervision:
         deadline = float("inf") if time_left_s is None else time.monotonic() + time_left_s
         while True:
             for report in self._runner.read(_READ_S):
+                self._stall.hear(report)
                 outcome = self._outcome(report)
                 if outcome is not None:
                     self._recorder.write()
@@ -66,6 +70,8 @@ class Supervision:
         if isinstance(report, FailureReport):
             return Failed(report.code, report.message, report.cause)
         if isinstance(report, StoppedReport):
+            if self._asked == "stall":
+                return self._stalled(self._runner.kill())
             # Nobody of ours asked: whoever signalled the runner wants the machine, not the end of the job.
             return Stopped(self._asked or "drain")
         return None
@@ -79,10 +85,19 @@ class Supervision:
             self._asked = "timeout"
         elif self._context.draining():
             self._asked = "drain"
+        elif self._stall.stalled():
+            self._asked, self._silence = "stall", (self._stall.phase, round(self._stall.silent_s))
+            self._runner.ask_where_it_is()
         if self._asked is not None:
             self._runner.ask_to_stop()
             self._kill_at = time.monotonic() + self._context.settings.cancel_grace_s
 
     def _without_word(self, exit_code: int) -> Outcome:
         self._recorder.write()
-        return Crashed(exit_code) if self._asked is None else Stopped(self._asked)
+        if self._asked == "stall":
+            return self._stalled(exit_code)
+        return Crashed(exit_code, self._runner.trace) if self._asked is None else Stopped(self._asked)
+
+    def _stalled(self, exit_code: int) -> Stalled:
+        phase, silent_s = self._silence
+        return Stalled(phase, silent_s, exit_code, self._runner.trace)

@@ -37,9 +37,20 @@ class Crashed:
     """The runner ended without a word. `exit_code`: negative = the signal that killed it."""
 
     exit_code: int
+    trace: str = ""
 
 
-Ending = Failed | Stopped | Crashed
+@dataclass(frozen=True)
+class Stalled:
+    """The runner was alive, silent for too long, and stopped. `trace`: where it was, if it could tell."""
+
+    phase: str
+    silent_s: int
+    exit_code: int
+    trace: str = ""
+
+
+Ending = Failed | Stopped | Crashed | Stalled
 
 
 def settle(session: Session, lease: Lease, ending: Ending, settings: Settings) -> JobState:
@@ -50,8 +61,8 @@ def settle(session: Session, lease: Lease, ending: Ending, settings: Settings) -
         move(session, job.id, JobState.CANCELLED, lease=lease)
     elif isinstance(ending, Stopped):
         _settle_stopped(session, job, lease, ending)
-    elif isinstance(ending, Crashed):
-        _settle_crashed(session, job, lease, ending, settings)
+    elif isinstance(ending, Crashed | Stalled):
+        _settle_lost(session, job, lease, ending, settings)
     else:
         _settle_failed(session, job, lease, ending, settings)
     return JobState(job.state)
@@ -67,12 +78,20 @@ def _settle_stopped(session: Session, job: Job, lease: Lease, ending: Stopped) -
         requeue(session, job.id, lease=lease)
 
 
-def _settle_crashed(session: Session, job: Job, lease: Lease, ending: Crashed, settings: Settings) -> None:
-    message = f"The runner ended without a result ({_describe(ending.exit_code)})."
-    leases.end_attempt(session, job, AttemptEnd("lost", "infra", ending.exit_code, message))
+def _settle_lost(
+    session: Session, job: Job, lease: Lease, ending: Crashed | Stalled, settings: Settings
+) -> None:
+    cause, message = "infra", f"The runner ended without a result ({_describe(ending.exit_code)})."
+    if isinstance(ending, Stalled):
+        cause = "stalled"
+        message = (
+            f"The runner reported nothing for {ending.silent_s} s (phase {ending.phase}) and was stopped."
+        )
+    told = f"{message} It was here:\n{ending.trace}" if ending.trace else message
+    leases.end_attempt(session, job, AttemptEnd("lost", cause, ending.exit_code, told))
     if leases.crashes_in_a_row(session, job.id) >= CRASHES_WITHOUT_PROGRESS:
-        told = f"{CRASHES_WITHOUT_PROGRESS} attempts in a row crashed without a new checkpoint. {message}"
-        _fail(session, job, lease, "crash_loop", "infra", told)
+        told = f"{CRASHES_WITHOUT_PROGRESS} attempts in a row ended without a new checkpoint. {message}"
+        _fail(session, job, lease, "crash_loop", cause, told)
     elif leases.lost_attempts(session, job.id) >= settings.max_infra_attempts:
         move(session, job.id, JobState.FAILED, lease=lease, error=leases.worker_lost_error(job.attempt))
     else:
@@ -93,14 +112,14 @@ def _fail(session: Session, job: Job, lease: Lease, code: str, cause: str, messa
         "code": code,
         "cause": cause,
         "message": message,
-        "retryable": cause in {"infra", "oom"},
+        "retryable": cause in {"infra", "oom", "stalled"},
         "attempt": job.attempt,
     }
     move(session, job.id, JobState.FAILED, lease=lease, error=error)
 
 
 def _exit_code(ending: Ending) -> int | None:
-    return ending.exit_code if isinstance(ending, Crashed) else None
+    return ending.exit_code if isinstance(ending, Crashed | Stalled) else None
 
 
 def _describe(exit_code: int) -> str:

@@ -29,7 +29,7 @@ class AttemptEnd:
     """How an attempt ended, for its row and the job's event."""
 
     outcome: str  # succeeded, failed, cancelled, interrupted, lost
-    cause: str | None = None  # user, infra, oom, timeout, internal
+    cause: str | None = None  # user, infra, stalled, oom, timeout, internal
     exit_code: int | None = None
     message: str | None = None
 

@@ -65,7 +65,7 @@ class ProgressRead(_Row):
 
 class JobErrorRead(_Row):
     code: str
-    cause: str = Field(description="user, infra, oom, timeout or internal.")
+    cause: str = Field(description="user, infra, stalled, oom, timeout or internal.")
     message: str
     retryable: bool
     attempt: int | None = None

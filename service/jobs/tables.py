@@ -56,7 +56,7 @@ class JobAttempt(Base):
     worker_id: Mapped[str] = mapped_column(String(64))
     resumed_from: Mapped[str | None] = mapped_column(String(200))
     outcome: Mapped[str | None] = mapped_column(String(32))  # succeeded, failed, cancelled, interrupted, lost
-    cause: Mapped[str | None] = mapped_column(String(32))  # user, infra, oom, timeout, internal
+    cause: Mapped[str | None] = mapped_column(String(32))  # user, infra, stalled, oom, timeout, internal
     exit_code: Mapped[int | None] = mapped_column(Integer)
     message: Mapped[str | None] = mapped_column(String(4000))
     started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     cancel_grace_s: float = Field(
         8.0, gt=0, description="From the request to stop until the runner is killed."
     )
+    stall_timeout_s: float = Field(
+        600.0, gt=0, description="A training silent for this long is stopped and tried again; loading, x 6."
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts that may fail for the job's own reasons.")
     max_infra_attempts: int = Field(
         20, ge=1, description="Attempts that may be lost with their machine or process."
