@@ -35,7 +35,7 @@ from core.evaluation import multiply_accumulates
 from core.masks import ModuleMask
 from core.specs import ApproachSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
 from core.statistics import ClassStatistics
-from core.surgery.extraction import extract
+from core.surgery.extraction import CutPlan, extract
 from core.surgery.masking import recorded_masks, remove_generators
 from core.trainer import Trainer
 from core.units import find_units
@@ -187,8 +187,9 @@ def extraction_seconds(name: str) -> Row:
     start = time.perf_counter()
     masks = [approach.derive(stored, [index], 0.9).mask for index in range(10)]
     derived = time.perf_counter()
+    plan = CutPlan(network, CIFAR.input_shape)
     for index, mask in enumerate(masks):
-        extract(network, mask, classes=[index], input_shape=CIFAR.input_shape)
+        plan.extract(mask, classes=[index])
     end = time.perf_counter()
     times = {"derive s": derived - start, "cut s": end - derived, "all classes s": end - start}
     return {"what": "extraction", "architecture": name, "classes": 10} | times

@@ -21,7 +21,7 @@ from core.datasets import ImageData
 from core.errors import ArtifactError
 from core.masks import ModuleMask
 from core.specs import ApproachSpec, ModuleForm, TrainSpec
-from core.surgery.extraction import extract
+from core.surgery.extraction import CutPlan
 from core.surgery.masking import remove_generators
 
 WEIGHTS, RECIPE, STATISTICS, PROGRAM = (
@@ -153,7 +153,11 @@ def rebuild(recipe: Recipe) -> fx.GraphModule:
         return network
     if recipe.module.form == "static":
         network = remove_generators(network)
-    return extract(network, mask, classes=recipe.class_indices, input_shape=recipe.input_shape).network.eval()
+    folds = recipe.module.form == "static" and recipe.module.fold_amplitudes
+    # Folding gives a normalisation without weights some.
+    ones = {name: torch.ones(len(kept)) for name, kept in mask.items()} if folds else None
+    plan = CutPlan(network, recipe.input_shape)
+    return plan.extract(mask, classes=recipe.class_indices, amplitudes=ones).network.eval()
 
 
 def load_network(recipe_path: Path, weights_path: Path) -> StoredNetwork:

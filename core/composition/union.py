@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from core.errors import UnsupportedFormError
 from core.masks import ModuleMask
 from core.specs import ModuleForm
-from core.surgery.extraction import Extraction, extract
+from core.surgery.extraction import CutPlan, Extraction
 from core.surgery.masking import fold_amplitudes, has_generators, remove_generators
 
 
@@ -26,6 +26,26 @@ def union(masks: Iterable[ModuleMask]) -> ModuleMask:
     return reduce(lambda a, b: a | b, masks)
 
 
+class ModuleCutter:
+    """Cuts modules out of one trained model; what a form needs to know of the model is found out once."""
+
+    def __init__(self, model: fx.GraphModule, input_shape: tuple[int, int, int]) -> None:
+        self._model, self._input_shape = model, input_shape
+        self._plans: dict[ModuleForm, CutPlan] = {}
+
+    def build(self, mask: ModuleMask, classes: Sequence[int], options: ModuleOptions) -> Extraction:
+        """Cut `mask` out; the outputs are the model's logits of `classes`, in that order.
+
+        Raises:
+            UnsupportedFormError: a gated module of a model without mask generators.
+        """
+        if options.form not in self._plans:
+            network = prepare(self._model, ModuleOptions(options.form))
+            self._plans[options.form] = CutPlan(network, self._input_shape)
+        amplitudes = options.amplitudes if options.form == "static" else None
+        return self._plans[options.form].extract(mask, classes=classes, amplitudes=amplitudes)
+
+
 def build_module(
     model: fx.GraphModule,
     mask: ModuleMask,
@@ -33,12 +53,8 @@ def build_module(
     input_shape: tuple[int, int, int],
     options: ModuleOptions,
 ) -> Extraction:
-    """Cut `mask` out of a trained model; the outputs are the model's logits of `classes`, in that order.
-
-    Raises:
-        UnsupportedFormError: a gated module of a model without mask generators.
-    """
-    return extract(prepare(model, options), mask, classes=classes, input_shape=input_shape)
+    """One module; see `ModuleCutter.build`."""
+    return ModuleCutter(model, input_shape).build(mask, classes, options)
 
 
 def default_form(model: fx.GraphModule) -> ModuleForm:

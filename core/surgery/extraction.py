@@ -8,16 +8,18 @@ from torch import Tensor, fx, nn
 
 from core.errors import ClassNotInModelError, EmptyUnitError, UntraceableModelError
 from core.masks import ModuleMask
+from core.surgery.copying import copy_over_same_tensors, own_tensors
 from core.surgery.flow import ChannelFlow
 from core.surgery.inplace import is_in_place_operator, read_results
 from core.surgery.layers import ChannelGather
+from core.surgery.masking import scale_units
 from core.surgery.needs import needed_neurons
 from core.surgery.patterns import join_attention
 from core.surgery.report import lines, uncut_layers
 from core.surgery.rules import passes, walk
 from core.surgery.sites import UnitSite, require_fit, unit_sites
 from core.surgery.slicing import slice_rows
-from core.surgery.tracing import finish, trace_copy, value_shapes
+from core.surgery.tracing import finish, trace, value_shapes
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,56 @@ class Extraction:
     def report(self) -> str:
         """What stayed at full width, and why: one line each."""
         return lines(self.notes, self.uncut)
+
+
+class CutPlan:
+    """What every cut of one network needs to know of it: its graph, units and shapes, found out once.
+
+    The network must not change while modules are cut out.
+    """
+
+    def __init__(self, network: nn.Module, input_shape: Sequence[int]) -> None:
+        """Analyse the network. Shares its tensors, never its layers.
+
+        Raises:
+            UntraceableModelError: torch.fx cannot trace it, or what it returns is not logits (N, classes).
+            InputShapeError: It does not take such images.
+        """
+        self._network, _ = copy_over_same_tensors(trace(network))
+        self._shapes = value_shapes(self._network, input_shape)
+        read_results(self._network, lambda node: is_in_place_operator(node) and node in self._shapes)
+        join_attention(self._network, self._shapes)
+        self._sites = unit_sites(self._network)
+        flow = ChannelFlow(self._network, self._shapes)
+        _require_logits(flow)
+        self._uncut = tuple(uncut_layers(flow, self._sites))
+
+    def extract(
+        self, mask: ModuleMask, *, classes: Sequence[int], amplitudes: Mapping[str, Tensor] | None = None
+    ) -> Extraction:
+        """See `extract`.
+
+        Args:
+            mask: One entry per unit; each unit keeps at least one neuron.
+            classes: Indices of the logits to keep, in the order of the module's outputs.
+            amplitudes: Unit name -> (width,) factors that are folded into the weights first.
+        """
+        cut, copied = copy_over_same_tensors(self._network)
+        flow = ChannelFlow(
+            cut, {copied[node]: shape for node, shape in self._shapes.items() if node in copied}
+        )
+        sites = {name: site.copied(copied) for name, site in self._sites.items()}
+        require_fit(sites, cut, mask)
+        if empty := [name for name in mask if not mask[name].any()]:
+            raise EmptyUnitError(f"the mask keeps no neuron of unit {empty[0]!r}")
+        if amplitudes is not None:
+            scale_units(cut, amplitudes)
+        flow.rows.update(_rows(flow, sites, mask))
+        _require_classes(flow, classes)
+        walk(flow)
+        _select_classes(flow, classes)
+        own_tensors(cut, self._network)
+        return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)), self._uncut)
 
 
 def extract(
@@ -59,21 +111,7 @@ def extract(
         MaskMismatchError: The mask is for another network.
         ClassNotInModelError: A class has no logit, or none is asked for.
     """
-    cut = trace_copy(network)
-    sites = unit_sites(cut)
-    require_fit(sites, cut, mask)
-    if empty := [name for name in mask if not mask[name].any()]:
-        raise EmptyUnitError(f"the mask keeps no neuron of unit {empty[0]!r}")
-    shapes = value_shapes(cut, input_shape)
-    read_results(cut, lambda node: is_in_place_operator(node) and node in shapes)
-    join_attention(cut, shapes)
-    flow = ChannelFlow(cut, shapes)
-    flow.rows.update(_rows(flow, sites, mask))
-    _require_classes(flow, classes)
-    uncut = tuple(uncut_layers(flow, sites))
-    walk(flow)
-    _select_classes(flow, classes)
-    return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)), uncut)
+    return CutPlan(network, input_shape).extract(mask, classes=classes)
 
 
 def _rows(flow: ChannelFlow, sites: Mapping[str, UnitSite], mask: ModuleMask) -> dict[fx.Node, Tensor]:
@@ -102,10 +140,14 @@ def _logits(flow: ChannelFlow) -> fx.Node:
     return flow.network.graph.output_node().all_input_nodes[0]
 
 
+def _require_logits(flow: ChannelFlow) -> None:
+    rank = len(flow.shape(_logits(flow)))
+    if rank != 2:
+        raise UntraceableModelError(f"the network must return logits (N, classes), not {rank}-d")
+
+
 def _require_classes(flow: ChannelFlow, classes: Sequence[int]) -> None:
     shape = flow.shape(_logits(flow))
-    if len(shape) != 2:
-        raise UntraceableModelError(f"the network must return logits (N, classes), not {len(shape)}-d")
     if not classes:
         raise ClassNotInModelError("a module needs at least one class")
     if outside := [c for c in classes if not 0 <= c < shape[1]]:

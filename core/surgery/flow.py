@@ -1,12 +1,13 @@
 """Which channels each value of a graph holds, while extraction walks it from the input to the logits."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
 
 from core.surgery.layers import ChannelGather, ChannelScatter, apply_mask
-from core.surgery.sites import layer_calls, layer_of
+from core.surgery.sites import layer_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,12 @@ class ChannelFlow:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._calls = layer_calls(self.network)
+        # Looked up once: a walk asks often, and layers stay where they are.
+        self._layers = {node: layer_of(self.network, node) for node in self.network.graph.nodes}
+        self._calls = Counter(id(layer) for layer in self._layers.values())
 
     def layer(self, node: fx.Node) -> nn.Module | None:
-        return layer_of(self.network, node)
+        return self._layers[node]
 
     def called_once(self, node: fx.Node) -> bool:
         return self._calls[id(self.layer(node))] == 1

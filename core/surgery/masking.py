@@ -32,7 +32,7 @@ from core.units import Unit, find_units
 
 __all__ = [
     "apply_mask", "fold_amplitudes", "hard_masked", "has_generators", "insert_generators", "recorded_masks",
-    "remove_generators",
+    "remove_generators", "scale_units",
 ]  # fmt: skip
 
 
@@ -136,12 +136,16 @@ def fold_amplitudes(network: nn.Module, amplitudes: Mapping[str, Tensor]) -> fx.
     MwT drops the soft mask values when it cuts a module out; folding their class means in keeps them.
     """
     folded = trace_copy(network)
-    sites = unit_sites(folded)
-    require_fit(sites, folded, amplitudes)
-    with torch.no_grad():
-        for name, site in sites.items():
-            _scale_rows(layer_of(folded, site.norm or site.layer), amplitudes[name])
+    scale_units(folded, amplitudes)
     return folded
+
+
+def scale_units(network: fx.GraphModule, factors: Mapping[str, Tensor]) -> None:
+    """Scale each unit's output, unit name -> (width,). In place; other networks keep old parameters."""
+    sites = unit_sites(network)
+    require_fit(sites, network, factors)
+    for name, site in sites.items():
+        _scale_rows(layer_of(network, site.norm or site.layer), factors[name])
 
 
 def _scale_rows(layer: nn.Module | None, factor: Tensor) -> None:
@@ -153,7 +157,8 @@ def _scale_rows(layer: nn.Module | None, factor: Tensor) -> None:
     for name in ("weight", "bias"):
         value = getattr(layer, name)
         if value is not None:
-            value.mul_(factor.to(value).reshape(-1, *[1] * (value.dim() - 1)))
+            scaled = value.detach() * factor.to(value).reshape(-1, *[1] * (value.dim() - 1))
+            setattr(layer, name, nn.Parameter(scaled, value.requires_grad))
 
 
 def _lacks_norm(network: fx.GraphModule, site: UnitSite) -> bool:

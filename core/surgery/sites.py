@@ -36,6 +36,11 @@ class UnitSite:
         """The node whose value is the unit's output: where its mask acts."""
         return self.gate or self.norm or self.layer
 
+    def copied(self, copies: Mapping[fx.Node, fx.Node]) -> "UnitSite":
+        """The same site in a copy of the graph."""
+        norm, gate = self.norm and copies[self.norm], self.gate and copies[self.gate]
+        return UnitSite(copies[self.layer], norm, gate)
+
 
 def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
     """Every unit of a traced network by name, in execution order.

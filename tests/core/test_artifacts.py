@@ -9,6 +9,7 @@ from torch import Tensor, fx
 
 from core import architectures
 from core.approaches import create_approach
+from core.architectures import registry
 from core.artifacts import (
     RECIPE,
     WEIGHTS,
@@ -24,6 +25,7 @@ from core.export import export_program
 from core.masks import ModuleMask
 from core.specs import ApproachSpec, ModuleForm, MwtSpec, NemoSpec
 from core.units import find_units
+from tests.fixtures.blocks import Unaffine
 
 CLASSES = [str(n) for n in range(10)]
 
@@ -128,6 +130,22 @@ def test_folded_amplitudes_survive_the_disk(tmp_path: Path) -> None:
     with torch.no_grad():
         images = _images(shape)
         assert not torch.allclose(plain(images), folded(images))
+        assert torch.equal(load(tmp_path).network(images), folded(images))
+
+
+def test_amplitudes_folded_into_a_normalisation_without_weights_survive_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._PACKAGES, "blocks", lambda _name, _classes, _shape: Unaffine())
+    network = _trained_looking("blocks:Unaffine", (3, 8, 8), NemoSpec(), seed=4)
+    mask = _random_mask(network, seed=4)
+    amplitudes = {unit.name: torch.rand(unit.width) for unit in find_units(network)}
+    options = ModuleOptions("static", amplitudes)
+    folded = build_module(network, mask, [1], (3, 8, 8), options).network.eval()
+    part = _part("static", mask, [1]).model_copy(update={"fold_amplitudes": True})
+    save_network(folded, _recipe("blocks:Unaffine", (3, 8, 8), NemoSpec(), part), tmp_path)
+    with torch.no_grad():
+        images = _images((3, 8, 8))
         assert torch.equal(load(tmp_path).network(images), folded(images))
 
 

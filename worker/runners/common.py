@@ -22,7 +22,7 @@ from core.artifacts import (
     save_network,
     standard_network,
 )
-from core.composition.union import ModuleOptions, build_module
+from core.composition.union import ModuleCutter, ModuleOptions
 from core.datasets import ImageData, load_dataset
 from core.errors import ArtifactError, ClassNotInModelError, Interrupted
 from core.evaluation import (
@@ -155,6 +155,7 @@ class ModuleWriter:
         self.staging = Path(job.staging)
         self.parent = parent
         self.data = data
+        self._cutter = ModuleCutter(parent.network, parent.recipe.input_shape)
         standard = standard_network(parent.recipe)
         self.standard_parameters = parameter_count(standard)
         self.standard_flops = multiply_accumulates(standard, parent.recipe.input_shape)
@@ -170,7 +171,7 @@ class ModuleWriter:
         """Build the module of `mask` (derived as `part` says) and write it to the staging folder."""
         recipe = self.parent.recipe
         names = [recipe.model_classes[index] for index in part.class_indices]
-        extraction = build_module(self.parent.network, mask, part.class_indices, recipe.input_shape, options)
+        extraction = self._cutter.build(mask, part.class_indices, options)
         network = extraction.network.eval()
         notes = [*part.notes, *extraction.notes]
         recipe = recipe.model_copy(
