@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
 from service.jobs import expiry, leases, outbox
+from service.jobs.tables import DISPATCH
 from service.platform.database import Database
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
@@ -65,14 +66,19 @@ class Dispatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; waits for its turn while another dispatcher is active."""
+        woken = threading.Event()
         while not stop.is_set():
             try:
-                with _turn(self._database, self._settings) as check:
+                with (
+                    _turn(self._database, self._settings) as check,
+                    self._database.wakeups.bell(DISPATCH, woken.set),
+                ):
                     while check is not None and not stop.is_set():
+                        woken.clear()
                         check()
                         self.once()
                         self._trouble.over()
-                        stop.wait(self._settings.dispatch_interval_s)
+                        woken.wait(self._settings.dispatch_interval_s)
             except DBAPIError as error:
                 self._trouble.tell("database", str(error.orig))
             except BrokerError as error:

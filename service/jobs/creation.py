@@ -50,7 +50,13 @@ async def accepted(database: Database, tenant_id: str, answer: Answer, wait_s: f
         headers["Idempotency-Replayed"] = "true"
     body, status = answer.body, 202
     if wait_s > 0:
-        job = await until(lambda: _read(database, tenant_id, answer.job_id), lambda j: j.is_over, wait_s)
+        job = await until(
+            database,
+            answer.job_id,
+            lambda: _read(database, tenant_id, answer.job_id),
+            done=lambda job: job.is_over,
+            seconds=wait_s,
+        )
         body, status = job.model_dump(mode="json"), 200 if job.is_over else 202
         headers["Preference-Applied"] = f"wait={wait_s:.0f}"
     return JSONResponse(body, status_code=status, headers=headers)

@@ -89,9 +89,11 @@ async def get(
 ) -> Response:
     """One job with its attempts. The `ETag` is its version; `Prefer: wait` holds until the end."""
     detail, version = await until(
+        database,
+        job_id,
         lambda: _read_detail(database, caller.tenant_id, job_id),
-        lambda found: found[0].is_over,
-        preferred_wait(prefer),
+        done=lambda found: found[0].is_over,
+        seconds=preferred_wait(prefer),
     )
     headers = {"ETag": f'"{version}"'} | ({} if detail.is_over else {"Retry-After": "2"})
     if if_none_match == headers["ETag"]:

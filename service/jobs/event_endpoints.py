@@ -33,7 +33,13 @@ async def events(
     """What happened after event number `after`. `next_cursor` is the number to go on from."""
     over, _ = await run_in_threadpool(_find, database, caller.tenant_id, job_id)
     reader = EventReader(database, caller.tenant_id, job_id)
-    found = await until(lambda: reader.after(after, limit + 1), lambda f: bool(f) or over, wait)
+    found = await until(
+        database,
+        job_id,
+        lambda: reader.after(after, limit + 1),
+        done=lambda events: bool(events) or over,
+        seconds=wait,
+    )
     data = found[:limit]
     return ListOf[EventRead].of(data, str(data[-1].seq) if len(found) > limit else None)
 

@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, Integer, String, event
+from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from service.jobs.states import JobState
 from service.platform.clock import Instant, db_now
 from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.platform.wakeups import announce
+
+DISPATCH = "dispatch"
 
 
 class Job(TenantOwned, Base):
@@ -128,3 +131,16 @@ class Worker(Base):
     queues: Mapped[list[str]] = mapped_column(JSON_TYPE)
     started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+@event.listens_for(JobEvent, "after_insert")
+def _wake_followers(_: Mapper[JobEvent], connection: Connection, row: JobEvent) -> None:
+    announce(connection, row.job_id)
+    if row.type == "job.state":  # a worker may be free
+        announce(connection, DISPATCH)
+
+
+@event.listens_for(OutboxMessage, "after_insert")
+@event.listens_for(Worker, "after_insert")
+def _wake_dispatcher(_: Mapper[Base], connection: Connection, __: Base) -> None:
+    announce(connection, DISPATCH)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,8 @@ from service.jobs import repository
 from service.jobs.schemas import EventRead
 from service.platform.database import Database
 
-POLL_S = 0.3
+# Without a wake-up, which a commit gives at once.
+POLL_S = 1.0
 PING_S = 15.0
 STREAM_LIMIT_S = 600.0
 MAX_WAIT_S = 60.0
@@ -20,14 +22,47 @@ EVENTS_PER_READ = 500
 T = TypeVar("T")
 
 
-async def until(read: Callable[[], T], done: Callable[[T], bool], seconds: float) -> T:
-    """`read()` again and again until `done` says so or the time is over; the last value either way."""
+class _Bell:
+    """Rings in the event loop when something was committed about a job."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Called by the thread that listens to the database."""
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            self._loop.call_soon_threadsafe(self._rung.set)
+
+    async def wait(self, seconds: float) -> None:
+        """Until it rings, or has rung since the last wait; at most so long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        self._rung.clear()
+
+
+@contextmanager
+def _bell_of(database: Database, job_id: str) -> Iterator[_Bell]:
+    bell = _Bell()
+    with database.wakeups.bell(job_id, bell.ring):
+        yield bell
+
+
+async def until(
+    database: Database, job_id: str, read: Callable[[], T], *, done: Callable[[T], bool], seconds: float
+) -> T:
+    """`read()` at each change of the job until `done` says so or the time is over; the last value."""
     deadline = time.monotonic() + min(seconds, MAX_WAIT_S)
-    while True:
-        value = await run_in_threadpool(read)
-        if done(value) or time.monotonic() >= deadline:
-            return value
-        await asyncio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+    value = await run_in_threadpool(read)
+    if done(value) or seconds <= 0:
+        return value
+    with _bell_of(database, job_id) as bell:
+        while True:
+            value = await run_in_threadpool(read)
+            left = deadline - time.monotonic()
+            if done(value) or left <= 0:
+                return value
+            await bell.wait(min(POLL_S, left))
 
 
 def preferred_wait(prefer: str | None) -> float:
@@ -43,28 +78,29 @@ class EventReader:
     """Reads one job's events of one tenant, each read in a session of its own."""
 
     def __init__(self, database: Database, tenant_id: str, job_id: str) -> None:
-        self._database = database
+        self.database = database
+        self.job_id = job_id
         self._tenant_id = tenant_id
-        self._job_id = job_id
 
     def after(self, seq: int, limit: int = EVENTS_PER_READ) -> list[EventRead]:
-        with self._database.read(self._tenant_id) as session:
-            return [EventRead.of(e) for e in repository.events_after(session, self._job_id, seq, limit)]
+        with self.database.read(self._tenant_id) as session:
+            return [EventRead.of(e) for e in repository.events_after(session, self.job_id, seq, limit)]
 
 
 async def stream(reader: EventReader, after: int) -> AsyncIterator[str]:
     """Server-sent events from number `after` + 1 on; ends after `job.done`, or after ten minutes."""
     yield "retry: 3000\n\n"
     started = last_sent = time.monotonic()
-    while time.monotonic() - started < STREAM_LIMIT_S:
-        events = await run_in_threadpool(reader.after, after)
-        for event in events:
-            yield f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
-            after, last_sent = event.seq, time.monotonic()
-            if event.type == "job.done":
-                return
-        if time.monotonic() - last_sent > PING_S:
-            yield ": ping\n\n"
-            last_sent = time.monotonic()
-        if len(events) < EVENTS_PER_READ:
-            await asyncio.sleep(POLL_S)
+    with _bell_of(reader.database, reader.job_id) as bell:
+        while time.monotonic() - started < STREAM_LIMIT_S:
+            events = await run_in_threadpool(reader.after, after)
+            for event in events:
+                yield f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
+                after, last_sent = event.seq, time.monotonic()
+                if event.type == "job.done":
+                    return
+            if time.monotonic() - last_sent > PING_S:
+                yield ": ping\n\n"
+                last_sent = time.monotonic()
+            if len(events) < EVENTS_PER_READ:
+                await bell.wait(POLL_S)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import (
 )
 
 from service.platform.settings import Settings
+from service.platform.wakeups import Wakeups
 
 JSON_TYPE = JSON().with_variant(JSONB(), "postgresql")
 
@@ -57,6 +58,7 @@ class Database:
                 url, pool_size=10, max_overflow=20, pool_pre_ping=True,
                 connect_args={"options": "-c statement_timeout=15000"},
             )  # fmt: skip
+        self.wakeups = Wakeups(self.engine)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         # The option makes SQLite take its write lock at BEGIN: a deferred transaction that reads and then
         # writes fails with "database is locked" or loses updates.
@@ -79,6 +81,7 @@ class Database:
         return {"tenant_id": tenant_id, "settings": self._settings}
 
     def dispose(self) -> None:
+        self.wakeups.close()
         self.engine.dispose()
 
 

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     publish_timeout_s: float = Field(
         30.0, gt=0, description="Publish an unclaimed job again after this long."
     )
-    dispatch_interval_s: float = Field(0.25, gt=0)
+    dispatch_interval_s: float = Field(1.0, gt=0)
     cancel_grace_s: float = Field(
         8.0, gt=0, description="From the request to stop until the runner is killed."
     )

@@ -1,8 +1,17 @@
-"""`Prefer: wait=N` in seconds, and everything that is not one."""
+"""`Prefer: wait=N` in seconds, and everything that is not one; what ends a wait."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from service.jobs import waiting
 from service.jobs.waiting import preferred_wait
+from tests.fixtures.client import Account, Api
+from tests.fixtures.jobs import claimed
+from tests.service.jobs.test_endpoints import stream, submit
 
 
 @pytest.mark.parametrize(
@@ -21,3 +30,31 @@ from service.jobs.waiting import preferred_wait
 )
 def test_preferred_wait(prefer: str | None, seconds: float) -> None:
     assert preferred_wait(prefer) == seconds
+
+
+@contextmanager
+def soon(act: Callable[[], object]) -> Iterator[None]:
+    """`act` half a second from now."""
+    timer = threading.Timer(0.5, act)
+    timer.start()
+    yield
+    timer.join()
+
+
+def test_a_commit_ends_every_kind_of_waiting(
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 3600.0)
+    job_id = submit(account)
+    with soon(lambda: claimed(api.database, job_id)):
+        held = account.http.get(f"/v1/jobs/{job_id}/events?after=1&wait=60").json()["data"]
+    assert [event["seq"] for event in held] == [2, 3]
+
+    with soon(lambda: account.http.post(f"/v1/jobs/{job_id}/cancel")):
+        events = stream(account, job_id, **{"Last-Event-ID": "3"})
+        assert [seq for seq, _, _ in itertools.islice(events, 1)] == [4]
+
+    waited = submit(account)
+    with soon(lambda: account.http.post(f"/v1/jobs/{waited}/cancel")):
+        answer = account.http.get(f"/v1/jobs/{waited}", headers={"Prefer": "wait=60"})
+    assert answer.json()["state"] == "cancelled"
