@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from core import specs
 from core.specs import parse_job_spec, spec_digest
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
@@ -68,3 +69,56 @@ def test_teacher_and_weight_determine_the_result() -> None:
 
 def test_a_whole_number_is_a_fraction_too() -> None:
     assert parse_job_spec({**TRAIN, "learning_rate": 1}) == parse_job_spec({**TRAIN, "learning_rate": 1.0})
+
+
+# As version 0.1 computed them: checkpoints and jobs hold them.
+DIGESTS: list[tuple[dict[str, Any], str]] = [
+    (TRAIN, "abbb94469006a7d89967ff9e96fe0055f66276d7219caa50818d6776a0cb4b7a"),
+    (
+        {**TRAIN, "approach": {"name": "standard"}},
+        "f3989f584a21ec89ffcfa5318cb46d92427dab5aa578ac918a53c3920627e683",
+    ),
+    (
+        {**TRAIN, "approach": {"name": "mwt", "recipe": "published"}},
+        "e4935a4cec9af2401058375ba50853cf14229e7c3d0b73eb8659f62f72ad3cf7",
+    ),
+    (
+        {**TRAIN, "approach": {"name": "nemo", "recipe": "published"}},
+        "93cc7a62667163c3f0e040149721f57d455a2d2c0c47992f0719189e89a86a7d",
+    ),
+    (
+        {**TRAIN, "approach": {"name": "moda", "recipe": "published"}},
+        "7b3e9c54f68e597c1877c377c196bf40e8de2a2b1e20bf5da4f5ae2b3f0b3a54",
+    ),
+    (
+        {**TRAIN, "teacher_model_id": "mdl_1", "epochs": 3},
+        "b9302b8e4a42ae825ecd30cfc10fb06f75d64004b463fe14de51c17350224731",
+    ),
+    (
+        {"kind": "extract", "model_id": "mdl_1"},
+        "1057f5cbd35e28064a84d63f7f9e11bae6695138045ad7c684dd68541feb8142",
+    ),
+    (
+        {"kind": "compose", "classes": ["cat"]},
+        "b2344732497832bee7088eba86e994db1246d2313f26e52f719ee93c76b4021f",
+    ),
+    (
+        {"kind": "evaluate", "target_id": "cmp_1"},
+        "8d8ddf59c14480be54057ab47537410467ae124485b9fd539726e52e6e5489a3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "digest"), DIGESTS)
+def test_digests_of_earlier_versions_stay(given: dict[str, Any], digest: str) -> None:
+    assert spec_digest(parse_job_spec({**given, "priority": 7, "metadata": {"team": "vision"}})) == digest
+
+
+def test_a_field_added_later_enters_only_where_it_is_used() -> None:
+    class TrainSpec(specs.TrainSpec):
+        added_later: int = 3
+
+    earlier = spec_digest(parse_job_spec(TRAIN))
+    assert spec_digest(TrainSpec.model_validate(TRAIN)) == earlier
+    assert spec_digest(TrainSpec.model_validate({**TRAIN, "added_later": 3})) == earlier
+    assert spec_digest(TrainSpec.model_validate({**TRAIN, "added_later": 4})) != earlier

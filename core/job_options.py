@@ -1,0 +1,25 @@
+"""What every kind of job accepts, whatever it computes (pydantic, torch-free)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.approach_specs import Frozen
+
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
+MetadataText = Annotated[str, Field(max_length=512)]
+
+
+class JobOptions(Frozen):
+    """What every kind of job accepts beside its own parameters; not part of the spec's digest."""
+
+    priority: int = Field(50, ge=0, le=100, description="Larger runs earlier.")
+    max_runtime_s: int | None = Field(
+        None, ge=1, le=30 * 86400, description="Fail the job after this many seconds."
+    )
+    expires_after_s: int | None = Field(
+        None, ge=1, le=30 * 86400, description="Give up unless it was started this soon after being accepted."
+    )
+    metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
+        default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
+    )

@@ -1,0 +1,102 @@
+"""What a training can be asked (pydantic, torch-free)."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticKnownError
+
+from core.approach_specs import ApproachSpec, CleaveSpec
+from core.catalog import ARCHITECTURES, DATASETS, PACKAGED_NAME, PACKAGES, DatasetName
+from core.job_options import Identifier, JobOptions
+
+_DISTILLATION_WEIGHT = 0.5
+
+
+def _known_architecture(name: str) -> str:
+    """A registered name, or one of another package in the right form."""
+    if name not in ARCHITECTURES and not re.fullmatch(PACKAGED_NAME, name):
+        known = [f"'{known}'" for known in (*ARCHITECTURES, *(f"{package}:<name>" for package in PACKAGES))]
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(known[:-1])} or {known[-1]}"})
+    return name
+
+
+_ARCHITECTURE_SCHEMA = {
+    "anyOf": [{"enum": list(ARCHITECTURES), "type": "string"}, {"pattern": PACKAGED_NAME, "type": "string"}]
+}
+Architecture = Annotated[str, AfterValidator(_known_architecture), WithJsonSchema(_ARCHITECTURE_SCHEMA)]
+
+
+class TrainSpec(JobOptions):
+    """Train a network from scratch, modular or standard."""
+
+    kind: Literal["train"] = "train"
+    architecture: Architecture = Field(
+        description="Registered architecture, or a classifier of torchvision or timm by its name there."
+    )
+    dataset: DatasetName = Field(description="Built-in dataset.")
+    approach: ApproachSpec = Field(
+        default_factory=lambda: CleaveSpec(), description="Training method; without a `recipe`: cleave."
+    )
+    epochs: int = Field(200, ge=1, le=2000, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=2, le=8192, description="Images per step.")
+    learning_rate: float = Field(0.05, gt=0, le=10, description="At the start; a cosine takes it to 0.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum; 0 = none.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="L2 penalty of the optimiser.")
+    augment: bool = Field(True, description="Apply the dataset's training augmentation, where it has one.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the weights, the batches and the augmentation.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the worker's GPU, if any.")
+    deterministic: bool = Field(True, description="Same bits on the same machine; a little slower on a GPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of products; weights and losses are float32. auto = bfloat16 on GPUs that have it.",
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Micro-batches per step, to save memory; BatchNorm and modularity losses see one.",
+    )
+    early_stop_patience: int | None = Field(
+        None,
+        ge=1,
+        le=2000,
+        description="End after this many epochs without better validation accuracy and keep the best epoch.",
+    )
+    max_train_samples: int | None = Field(
+        None, ge=10, le=10_000_000, description="Train on the first N images of the fixed order."
+    )
+    checkpoint_interval_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds between checkpoints; 0 = every step."
+    )
+    teacher_model_id: Identifier | None = Field(
+        None, description="Learn from this trained model of the same dataset too, by distillation."
+    )
+    distillation_weight: float = Field(
+        _DISTILLATION_WEIGHT, gt=0, le=1, description="Share of the teacher in the task loss."
+    )
+
+    @model_validator(mode="after")
+    def _weight_has_a_teacher(self) -> "TrainSpec":
+        if self.teacher_model_id is None and self.distillation_weight != _DISTILLATION_WEIGHT:
+            raise ValueError("distillation_weight needs a teacher_model_id")
+        return self
+
+    @model_validator(mode="after")
+    def _micro_batches_fit(self) -> "TrainSpec":
+        if self.batch_size < 2 * self.gradient_accumulation:
+            raise ValueError("batch_size must be at least twice gradient_accumulation")
+        return self
+
+    @model_validator(mode="after")
+    def _image_fits(self) -> "TrainSpec":
+        info, (_, height, width) = ARCHITECTURES.get(self.architecture), DATASETS[self.dataset].input_shape
+        if info is None:  # another package's network: the worker asks it
+            return self
+        if not (info.min_size <= min(height, width) and max(height, width) <= info.max_size):
+            message = (
+                f"{info.name} takes images of {info.min_size} to {info.max_size} pixels; "
+                f"{self.dataset} has {height}x{width}"
+            )
+            raise ValueError(message)
+        return self
