@@ -25,8 +25,8 @@ from core.train_specs import TrainSpec
 __all__ = [
     "ARCHITECTURES", "DATASETS", "GATED_RECIPES", "ApproachSpec", "ArchitectureInfo", "ArchitectureName",
     "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec",
-    "ExtractSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec",
-    "TrainSpec", "parse_job_spec", "spec_digest",
+    "ExtractSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split",
+    "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
 ]  # fmt: skip
 
 JobSpec = Annotated[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec, Field(discriminator="kind")]
