@@ -1,4 +1,4 @@
-"""The thread that keeps a lease alive and listens for the request to cancel.
+"""The thread that keeps a lease alive and listens for the wish to cancel or pause.
 
 It runs in the supervisor: a thread of the runner could starve behind a long operation, or die with it.
 """
@@ -10,6 +10,7 @@ import time
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service.jobs import leases
+from service.jobs.leases import StopWish
 from service.jobs.transitions import Lease, LeaseLost
 from service.platform.database import Database
 
@@ -18,7 +19,7 @@ _POLL_S = 0.5
 
 
 class Heartbeat(threading.Thread):
-    """`lost`: the job is not ours any more. `cancel_requested`: its owner wants it stopped."""
+    """`lost`: the job is not ours any more. `wish`: its owner wants it stopped."""
 
     def __init__(self, database: Database, lease: Lease, ttl_s: float) -> None:
         super().__init__(name=f"heartbeat-{lease.job_id}", daemon=True)
@@ -28,7 +29,7 @@ class Heartbeat(threading.Thread):
         self._renewed_at = time.monotonic()
         self._finished = threading.Event()
         self.lost = False
-        self.cancel_requested = False
+        self.wish: StopWish | None = None
 
     def run(self) -> None:
         while not self.lost and not self._finished.wait(min(_POLL_S, self._ttl_s / 4)):
@@ -50,8 +51,8 @@ class Heartbeat(threading.Thread):
         now = time.monotonic()
         if now - self._renewed_at < self._ttl_s / 4:
             with self._database.read() as session:
-                self.cancel_requested = leases.cancel_requested(session, self._lease)
+                self.wish = leases.stop_wish(session, self._lease)
             return
         with self._database.write() as session:
-            self.cancel_requested = leases.renew(session, self._lease, self._ttl_s)
+            self.wish = leases.renew(session, self._lease, self._ttl_s)
         self._renewed_at = now

@@ -37,7 +37,7 @@ class Supervision:
         self._heartbeat = heartbeat
         self._recorder = recorder
         self._stall = StallWatch(context.settings.stall_timeout_s)
-        self._asked: Literal["cancel", "drain", "timeout", "stall"] | None = None
+        self._asked: Literal["cancel", "pause", "drain", "timeout", "stall"] | None = None
         self._kill_at = float("inf")
         self._silence = ("", 0)
 
@@ -79,8 +79,8 @@ class Supervision:
     def _ask_to_stop_if_due(self, deadline: float) -> None:
         if self._asked is not None:
             return
-        if self._heartbeat.cancel_requested:
-            self._asked = "cancel"
+        if self._heartbeat.wish is not None:
+            self._asked = self._heartbeat.wish
         elif time.monotonic() >= deadline:
             self._asked = "timeout"
         elif self._context.draining():

@@ -126,6 +126,22 @@ def cancel(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None
 
 
 @app.command()
+def pause(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Hold a job back until `resume`; a running training writes a checkpoint first."""
+    with connect(ctx) as client:
+        job = client.jobs.pause(job_id)
+    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state} and paused"))
+
+
+@app.command()
+def resume(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Let a paused job go on from its last checkpoint."""
+    with connect(ctx) as client:
+        job = client.jobs.resume(job_id)
+    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+
+
+@app.command()
 def retry(ctx: typer.Context, job_id: JobId, wait: WaitFlag = True, as_json: JsonFlag = False) -> None:
     """Submit an ended job's spec again, as a new job; a training goes on from its last checkpoint."""
     with connect(ctx) as client:

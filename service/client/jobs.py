@@ -52,6 +52,13 @@ class JobsClient:
     def cancel(self, job_id: str) -> Job:
         return self._transport.post(f"/v1/jobs/{segment(job_id)}/cancel", Job)
 
+    def pause(self, job_id: str) -> Job:
+        """Hold it back until `resume`; a running training writes a last checkpoint first."""
+        return self._transport.post(f"/v1/jobs/{segment(job_id)}/pause", Job)
+
+    def resume(self, job_id: str) -> Job:
+        return self._transport.post(f"/v1/jobs/{segment(job_id)}/resume", Job)
+
     def retry(self, job_id: str) -> Job:
         return self._transport.post(f"/v1/jobs/{segment(job_id)}/retry", Job)
 

@@ -103,6 +103,7 @@ class Job(Resource):
     id: str
     kind: str
     state: str
+    paused: bool = False
     spec: dict[str, Any] = Field(default_factory=dict)
     progress: JobProgress = Field(default_factory=JobProgress)
     error: JobError | None = None

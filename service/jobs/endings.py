@@ -14,6 +14,11 @@ from service.platform.settings import Settings
 
 CRASHES_WITHOUT_PROGRESS = 3
 _LONGEST_DELAY_S = 60.0
+_STOPPED = {
+    "cancel": "The job was asked to stop.",
+    "pause": "The job was paused.",
+    "drain": "The worker is shutting down.",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Failed:
 class Stopped:
     """The runner stopped because it was asked to."""
 
-    reason: Literal["cancel", "drain", "timeout"]
+    reason: Literal["cancel", "pause", "drain", "timeout"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _settle_stopped(session: Session, job: Job, lease: Lease, ending: Stopped) -
         leases.end_attempt(session, job, AttemptEnd("failed", "timeout", message=message))
         _fail(session, job, lease, "timeout", "timeout", message)
     else:
-        leases.end_attempt(session, job, AttemptEnd("interrupted", message="The worker is shutting down."))
+        leases.end_attempt(session, job, AttemptEnd("interrupted", message=_STOPPED[ending.reason]))
         requeue(session, job.id, lease=lease)
 
 

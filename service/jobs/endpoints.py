@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service import submission
-from service.jobs import repository, service
+from service.jobs import pausing, repository, service
 from service.jobs.creation import accepted, create_once
 from service.jobs.idempotency import IdempotencyKey
 from service.jobs.inheritance import inherit
@@ -110,6 +110,32 @@ async def get(
 def cancel(job_id: JobId, session: Writer, response: Response) -> JobRead:
     """Stop a job: at once while it waits, after a last checkpoint while it runs. 409 when it is over."""
     job, first = service.cancel(session, job_id)
+    response.status_code = 202 if first else 200
+    return JobRead.of(job)
+
+
+@router.post(
+    "/{job_id}/pause",
+    operation_id="jobs_pause",
+    status_code=202,
+    responses={200: {**_BODY, "description": "It was already paused."}, **problems(409)},
+)
+def pause(job_id: JobId, session: Writer, response: Response) -> JobRead:
+    """Hold a job back: at once while it waits, after a last checkpoint while it runs. 409 when it is over."""
+    job, first = pausing.pause(session, job_id)
+    response.status_code = 202 if first else 200
+    return JobRead.of(job)
+
+
+@router.post(
+    "/{job_id}/resume",
+    operation_id="jobs_resume",
+    status_code=202,
+    responses={200: {**_BODY, "description": "It was not paused."}, **problems(409)},
+)
+def resume(job_id: JobId, session: Writer, response: Response) -> JobRead:
+    """Let a paused job go on; a training does so from its last checkpoint. 409 when it is over."""
+    job, first = pausing.resume(session, job_id)
     response.status_code = 202 if first else 200
     return JobRead.of(job)
 

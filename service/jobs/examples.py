@@ -11,6 +11,7 @@ JOB: dict[str, Any] = {
     "id": JOB_ID,
     "kind": "train",
     "state": "running",
+    "paused": False,
     "progress": {
         "phase": "train",
         "step": 80,

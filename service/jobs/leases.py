@@ -1,15 +1,17 @@
 """Who may work on a job: claim, renew, lose. Time is the database's; a claim is one conditional UPDATE."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from service.jobs.states import JobState
 from service.jobs.tables import Checkpoint, Job, JobAttempt, OutboxMessage
 from service.jobs.transitions import ACTIVE, Lease, LeaseLost, change, move, requeue
 from service.platform.clock import db_now
+
+StopWish = Literal["cancel", "pause"]
 
 
 @dataclass(frozen=True)
@@ -71,27 +73,23 @@ def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | No
     return Claim(lease, job.tenant_id, job.kind, job.attempt, dict(job.spec), spent_s)
 
 
-def renew(session: Session, lease: Lease, ttl_s: float) -> bool:
-    """Push the expiry out; True when a cancellation was asked for. Raises LeaseLost."""
+def renew(session: Session, lease: Lease, ttl_s: float) -> StopWish | None:
+    """Push the expiry out; returns what the job's owner wants of it meanwhile. Raises LeaseLost."""
     expires: Any = db_now() + _ms(ttl_s)
     row = session.execute(
         update(Job)
         .where(*_held(lease))
         .values(lease_expires_at=expires)
-        .returning(Job.cancel_requested_at)
+        .returning(Job.cancel_requested_at, Job.paused_at)
         .execution_options(synchronize_session=False)
     ).first()
-    if row is None:
-        raise LeaseLost(lease.job_id)
-    return row[0] is not None
+    return _wish(lease, row)
 
 
-def cancel_requested(session: Session, lease: Lease) -> bool:
-    """Whether the job is to be cancelled. Raises LeaseLost."""
-    row = session.execute(select(Job.cancel_requested_at).where(*_held(lease))).first()
-    if row is None:
-        raise LeaseLost(lease.job_id)
-    return row[0] is not None
+def stop_wish(session: Session, lease: Lease) -> StopWish | None:
+    """What the job's owner wants of it. Raises LeaseLost."""
+    wishes = select(Job.cancel_requested_at, Job.paused_at).where(*_held(lease))
+    return _wish(lease, session.execute(wishes).first())
 
 
 def hold(session: Session, lease: Lease) -> Job:
@@ -193,6 +191,13 @@ def crashes_in_a_row(session: Session, job_id: str) -> int:
             break
         crashes += 1
     return crashes
+
+
+def _wish(lease: Lease, row: Row[Any, Any] | None) -> StopWish | None:
+    if row is None:
+        raise LeaseLost(lease.job_id)
+    cancelled_at, paused_at = row
+    return "cancel" if cancelled_at is not None else "pause" if paused_at is not None else None
 
 
 def _held(lease: Lease) -> tuple[Any, ...]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from service.jobs import repository
 from service.jobs.states import JobState
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
-from service.jobs.transitions import ACTIVE, hint, queue_again, queue_of
+from service.jobs.transitions import ACTIVE, hint, queue_of, release
 from service.platform.clock import db_now
 
 WORKER_SILENT_MS = 15_000
@@ -82,10 +83,11 @@ def stranded(session: Session) -> list[str]:
 
 def mend(session: Session, job_id: str) -> None:
     """Bring a stranded job back into the queue."""
-    if queue_again(session, job_id) is None:
-        job = session.get(Job, job_id)
-        if job is not None and job.state == JobState.QUEUED.value:
-            hint(session, job, job.available_at)
+    job = repository.find_locked(session, job_id)
+    if job is not None and job.state == JobState.INTERRUPTED.value:
+        release(session, job)
+    elif job is not None and job.state == JobState.QUEUED.value:
+        hint(session, job, job.available_at)
 
 
 def forget(session: Session) -> None:

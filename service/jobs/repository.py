@@ -16,6 +16,13 @@ def find(session: Session, job_id: str) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
 
 
+def find_locked(session: Session, job_id: str) -> Job | None:
+    """The job as it is now, changed by nobody else until this transaction ends."""
+    # Not FOR UPDATE: that would also hold up those who write rows that refer to the job.
+    row = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
+    return session.scalars(row, execution_options={"populate_existing": True}).one_or_none()
+
+
 def page_of_jobs(
     session: Session, page: PageRequest, *, states: Sequence[str] = (), kind: str | None = None
 ) -> Page[Job]:

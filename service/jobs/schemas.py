@@ -97,6 +97,7 @@ class JobRead(_Row):
     id: str
     kind: str
     state: JobState
+    paused: bool = Field(False, description="Held back by its owner: pending, or running until it stops.")
     progress: ProgressRead
     spec: dict[str, Any]
     spec_sha256: str
@@ -186,9 +187,10 @@ class CheckpointRead(_Row):
 def _content(job: Job) -> dict[str, Any]:
     columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
     base = f"/v1/jobs/{job.id}"
-    parts = ("events", "metrics", "attempts", "checkpoints", "cancel", "retry")
+    parts = ("events", "metrics", "attempts", "checkpoints", "cancel", "pause", "resume", "retry")
     links = {"self": base, "events_stream": f"{base}/events/stream"} | {p: f"{base}/{p}" for p in parts}
     if job.state == JobState.SUCCEEDED:
         # Short work ends before its steps are worth counting; what succeeded is done all the same.
         columns["progress"] = {**columns["progress"], "percent": 100.0, "eta_seconds": None}
-    return {**columns, "metadata": job.spec.get("metadata", {}), "links": links}
+    paused = job.paused_at is not None
+    return {**columns, "paused": paused, "metadata": job.spec.get("metadata", {}), "links": links}

@@ -15,7 +15,7 @@ from service.platform.errors import AlreadyTerminalError, ConflictError, Invalid
 from service.platform.ids import new_id
 
 AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
-_WAITING = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
+_WAITING = frozenset({JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED})
 
 
 def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
@@ -57,7 +57,7 @@ def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
     """
     asked: dict[str, Any] = {"cancel_requested_at": db_now()}
     job = move(session, job_id, JobState.CANCELLED, sources=_WAITING, **asked)
-    job = job or move(session, job_id, JobState.CANCELLING, **asked)
+    job = job or move(session, job_id, JobState.CANCELLING, paused_at=None, **asked)
     if job is not None:
         return job, True
     job = get(session, job_id)

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
+    PENDING = "pending"
     QUEUED = "queued"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -17,7 +18,16 @@ class JobState(StrEnum):
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.FAILED, JobState.EXPIRED}),
+    JobState.PENDING: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.QUEUED: frozenset(
+        {
+            JobState.RUNNING,
+            JobState.PENDING,
+            JobState.CANCELLED,
+            JobState.FAILED,
+            JobState.EXPIRED,
+        }
+    ),
     JobState.RUNNING: frozenset(
         {
             JobState.SUCCEEDED,
@@ -27,7 +37,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
             JobState.RUNNING,
         }
     ),
-    JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.PENDING, JobState.CANCELLED, JobState.FAILED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),

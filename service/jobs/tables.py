@@ -40,6 +40,7 @@ class Job(TenantOwned, Base):
     available_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     expires_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
+    paused_at: Mapped[datetime | None] = mapped_column(Instant)
     progress: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE, default=dict)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)

@@ -82,10 +82,11 @@ def move(
     """Change the state; None when no transition leads there, or the lease is lost."""
     allowed = {state for state, targets in TRANSITIONS.items() if to in targets}
     sources = allowed & set(allowed if sources is None else sources)
-    events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value})]
+    paused = {"paused": True} if values.get("paused_at") is not None else {}
+    events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value, **paused})]
     if to in TERMINAL:
-        values = {**_NO_LEASE, "expires_at": None, "finished_at": db_now(), **values}
-        session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+        values = {**_NO_LEASE, "expires_at": None, "paused_at": None, "finished_at": db_now(), **values}
+        drop_hint(session, job_id)
         error, result = values.get("error"), values.get("result")
         events.append(("job.done", {"state": to.value, "error": error, "result": result}))
     return change(session, job_id, {"state": to.value, **values}, events=events, sources=sources, lease=lease)
@@ -96,21 +97,34 @@ def requeue(
 ) -> Job | None:
     """running -> interrupted -> queued: the attempt is over, the job is not; a later attempt resumes it."""
     job = move(session, job_id, JobState.INTERRUPTED, lease=lease, **_NO_LEASE, **values)
-    return None if job is None else queue_again(session, job_id, delay_s)
+    return None if job is None else release(session, job, delay_s)
+
+
+def release(session: Session, job: Job, delay_s: float = 0.0) -> Job | None:
+    """interrupted -> queued, or -> pending where its owner has paused it meanwhile."""
+    if job.paused_at is not None:
+        return move(session, job.id, JobState.PENDING, paused_at=job.paused_at)
+    return queue_again(session, job.id, delay_s)
 
 
 def queue_again(session: Session, job_id: str, delay_s: float = 0.0) -> Job | None:
-    """interrupted -> queued, with a hint to publish after `delay_s` seconds."""
+    """interrupted or pending -> queued, with a hint to publish after `delay_s` seconds."""
     due: Any = db_now() + round(delay_s * 1000)
-    job = move(session, job_id, JobState.QUEUED, queued_at=db_now(), available_at=due)
+    values = {"queued_at": db_now(), "available_at": due, "paused_at": None}
+    job = move(session, job_id, JobState.QUEUED, **values)
     if job is not None:
         hint(session, job, job.available_at)
     return job
 
 
+def drop_hint(session: Session, job_id: str) -> None:
+    """Nobody is to claim the job; a hint that is under way already will find that out."""
+    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
+
+
 def hint(session: Session, job: Job, due: datetime | None = None) -> None:
     """Ask the dispatcher to publish the job's id; replaces an older hint."""
-    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job.id))
+    drop_hint(session, job.id)
     message = OutboxMessage(job_id=job.id, queue=queue_of(job.kind))
     if due is not None:
         message.publish_at = due

@@ -69,6 +69,8 @@ class TestJobs:
 
     def test_cancel_show_events_wait(self, live: LiveService, client: CleaveClient) -> None:
         job = client.jobs.create(TRAIN)
+        assert json.loads(cleave("jobs", "pause", job.id, "--json", live=live).stdout)["paused"] is True
+        assert cleave("jobs", "resume", job.id, live=live).stdout == f"{job.id} is queued\n"
         assert (
             json.loads(cleave("jobs", "cancel", job.id, "--json", live=live).stdout)["state"] == "cancelled"
         )

@@ -200,7 +200,7 @@ class TestRead:
         for part in ("", "/events", "/events/stream", "/metrics", "/attempts", "/checkpoints"):
             answer = stranger.http.get(f"/v1/jobs/{job_id}{part}")
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), part
-        for verb in ("cancel", "retry"):
+        for verb in ("cancel", "pause", "resume", "retry"):
             assert stranger.http.post(f"/v1/jobs/{job_id}/{verb}").status_code == 404
         assert stranger.http.get("/v1/jobs").json()["data"] == []
 
@@ -219,6 +219,27 @@ class TestCancelAndRetry:
             (202, "cancelling"),
             (200, "cancelling"),
         ]
+
+    def test_pause_and_resume_once_twice_and_too_late(self, account: Account, database: Database) -> None:
+        job_id = submit(account)
+
+        def post(verb: str) -> tuple[int, str, bool]:
+            answer = account.http.post(f"/v1/jobs/{job_id}/{verb}")
+            return answer.status_code, answer.json()["state"], answer.json()["paused"]
+
+        assert post("resume") == (200, "queued", False)
+        assert [post("pause"), post("pause")] == [(202, "pending", True), (200, "pending", True)]
+        assert [post("resume"), post("resume")] == [(202, "queued", False), (200, "queued", False)]
+        claimed(database, job_id)
+        assert [post("pause"), post("pause")] == [(202, "running", True), (200, "running", True)]
+        account.http.post(f"/v1/jobs/{job_id}/cancel")
+        refused = account.http.post(f"/v1/jobs/{job_id}/pause")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        over = submit(account)
+        account.http.post(f"/v1/jobs/{over}/cancel")
+        for verb in ("pause", "resume"):
+            late = account.http.post(f"/v1/jobs/{over}/{verb}")
+            assert (late.status_code, late.json()["code"]) == (409, "already_terminal")
 
     def test_retry_of_a_training_goes_on_from_its_checkpoints(
         self, account: Account, database: Database, settings: Settings

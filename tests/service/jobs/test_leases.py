@@ -73,7 +73,7 @@ class TestFencing:
     def test_renewing_pushes_the_expiry_out(self, database: Database, tenant: str) -> None:
         claim = claimed(database, queued(database, tenant), ttl_s=1.0)
         with database.write() as session:
-            assert leases.renew(session, claim.lease, 300.0) is False
+            assert leases.renew(session, claim.lease, 300.0) is None
             assert leases.expired(session) == []
         expires = read_job(database, claim.lease.job_id).lease_expires_at
         started = read_job(database, claim.lease.job_id).started_at
@@ -176,12 +176,12 @@ class TestCancel:
         job_id = queued(database, tenant)
         claim = claimed(database, job_id)
         with database.write() as session:
-            assert leases.cancel_requested(session, claim.lease) is False
+            assert leases.stop_wish(session, claim.lease) is None
             assert service.cancel(session, job_id)[1] is True
         with database.write() as session:
             assert service.cancel(session, job_id)[1] is False
-            assert leases.cancel_requested(session, claim.lease) is True
-            assert leases.renew(session, claim.lease, 60.0) is True
+            assert leases.stop_wish(session, claim.lease) == "cancel"
+            assert leases.renew(session, claim.lease, 60.0) == "cancel"
         with database.write() as session:  # the worker still may write its last checkpoint
             record(session, claim.lease, 1, Notes(progress={"phase": "train"}))
             assert settle(session, claim.lease, Stopped("cancel"), settings) is JobState.CANCELLED

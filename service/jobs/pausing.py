@@ -1,0 +1,60 @@
+"""Pausing and resuming. A paused job keeps its checkpoints and its place in the registry, and no worker.
+
+`paused_at` is the owner's wish; the state follows at once while the job waits, and when the runner has
+stopped while it runs (`transitions.release`). Whoever locks the row first wins: a job that ends before it has
+stopped is over, and a cancellation beats both.
+"""
+
+from sqlalchemy.orm import Session
+
+from service.jobs import repository
+from service.jobs.states import TERMINAL, JobState
+from service.jobs.tables import Job
+from service.jobs.transitions import change, drop_hint, move, queue_again
+from service.platform.clock import db_now
+from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
+
+
+def pause(session: Session, job_id: str) -> tuple[Job, bool]:
+    """Hold a job back; the flag says whether this call was the first to ask.
+
+    Raises NotFoundError, AlreadyTerminalError, and ConflictError while it is being cancelled.
+    """
+    job = _stoppable(session, job_id)
+    if job.paused_at is not None:
+        return job, False
+    if job.state == JobState.RUNNING.value:
+        asked = [("job.state", {"state": job.state, "paused": True})]
+        change(session, job_id, {"paused_at": db_now()}, events=asked)
+    else:
+        move(session, job_id, JobState.PENDING, paused_at=db_now())
+        drop_hint(session, job_id)
+    return job, True
+
+
+def resume(session: Session, job_id: str) -> tuple[Job, bool]:
+    """Let a paused job go on; the flag says whether it was paused.
+
+    A runner that was asked to stop already does so all the same; its job then is queued again at once.
+    Raises NotFoundError, AlreadyTerminalError, and ConflictError while it is being cancelled.
+    """
+    job = _stoppable(session, job_id)
+    if job.paused_at is None:
+        return job, False
+    if job.state == JobState.PENDING.value:
+        queue_again(session, job_id)
+    else:
+        taken_back = [("job.state", {"state": job.state, "paused": False})]
+        change(session, job_id, {"paused_at": None}, events=taken_back)
+    return job, True
+
+
+def _stoppable(session: Session, job_id: str) -> Job:
+    job = repository.find_locked(session, job_id)
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    if job.state in TERMINAL:
+        raise AlreadyTerminalError(f"The job is already {job.state}.")
+    if job.state == JobState.CANCELLING.value:
+        raise ConflictError("The job is being cancelled.")
+    return job
