@@ -27,6 +27,10 @@ class BestEpoch:
         """Whether `patience` epochs have brought nothing better; never without early stopping."""
         return self._patience is not None and epoch - self.epoch >= self._patience
 
+    def kept(self, last: int) -> int:
+        """The epoch whose weights are kept, when `last` was the last one."""
+        return last if self._patience is None else self.epoch
+
     def restore(self, network: nn.Module) -> None:
         """Give the network the best epoch's weights, if there is one."""
         if self._weights:

@@ -11,6 +11,7 @@ from torch import fx, nn
 from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData
 from core.devices import deterministic_algorithms
+from core.doubts import Doubts
 from core.errors import Interrupted
 from core.results import AnyReport, CheckpointReport, LogReport, MetricReport, Progress
 from core.specs import TrainSpec
@@ -93,12 +94,18 @@ def train(  # noqa: PLR0913 - what to train, then how by keyword
         if resume is not None:
             trainer.restore(load_checkpoint(resume, None))
         watch = _Watch.start(should_stop, checkpoint_dir, spec.checkpoint_interval_s)
+        doubts = Doubts(data.validation.labels, len(data.info.class_names))
         with trainer.running():
             yield _progress(trainer, spec)
             while not trainer.finished:
-                yield from _train_epoch(trainer, spec, watch)
+                for report in _train_epoch(trainer, spec, watch):
+                    if isinstance(report, MetricReport):
+                        doubts.note(report.metrics)
+                    yield report
         if spec.early_stop_patience is not None:
             yield LogReport(message=_KEPT.format(best=trainer.best.epoch, last=trainer.epoch))
+        for message in doubts.messages(trainer.best.kept(trainer.epoch)):
+            yield LogReport(level="warning", message=message)
         return trainer.result()
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData, batches, load_dataset
+from core.doubts import Doubts
 from core.errors import TrainingDivergedError
 from core.results import CheckpointReport, LogReport, MetricValue, Progress
 from core.specs import ApproachSpec, CleaveSpec, ModaSpec, MwtSpec, NemoSpec, StandardSpec
@@ -122,7 +123,7 @@ def test_a_unit_that_went_dark_is_reported(digits: ImageData, tmp_path: Path) ->
     checkpoint.tensors["network.mask_generators.blocks__2__conv.expand.bias"].fill_(-1000)
     darkened = write_checkpoint(tmp_path, checkpoint)
     result = run(spec_of(), digits, tmp_path, resume=tmp_path / darkened.name)
-    warnings = [report.message for report in result.of(LogReport) if report.level == "warning"]
+    warnings = warnings_of(result)[:2]  # then that so short a training has learned nothing
     assert [message.split(":")[0] for message in warnings] == ["epoch 2", "epoch 3"]
     assert all("blocks.2.conv" in message for message in warnings)
 
@@ -130,3 +131,40 @@ def test_a_unit_that_went_dark_is_reported(digits: ImageData, tmp_path: Path) ->
 def test_dead_units_are_those_without_any_density() -> None:
     tally = EpochTally({"density": torch.tensor([0.2, 0.0, 0.1], dtype=torch.float64)})
     assert tally.dead(["a", "b", "c"]) == ["b"]
+
+
+def warnings_of(result: Run) -> list[str]:
+    return [report.message for report in result.of(LogReport) if report.level == "warning"]
+
+
+class TestDoubts:
+    """A training that ended is not a training that learned."""
+
+    def test_one_that_learns_raises_none(self, digits: ImageData, tmp_path: Path) -> None:
+        spec = spec_of(StandardSpec(), batch_size=64, max_train_samples=800)
+        assert warnings_of(run(spec, digits, tmp_path)) == []
+
+    def test_chance_level(self, digits: ImageData, tmp_path: Path) -> None:
+        spec = spec_of(StandardSpec(), learning_rate=1e-9, epochs=1, seed=1)
+        (message,) = warnings_of(run(spec, digits, tmp_path))
+        assert "learned nothing" in message
+
+    def test_a_loss_that_grows(self) -> None:
+        doubts = doubts_of([0.9, 0.4, 0.7])
+        (message,) = doubts.messages(3)
+        assert "from 0.4 in epoch 2 to 0.7 in epoch 3" in message
+        assert doubts.messages(2) == []  # early stopping keeps that one
+        assert doubts.messages(1) == []
+        assert doubts_of([0.9, 0.4, 0.59]).messages(3) == []
+        assert doubts_of([1e-3, 1e-5, 2e-3]).messages(3) == []  # too small to matter
+
+    def test_nothing_is_said_of_epochs_that_another_process_trained(self) -> None:
+        assert doubts_of([]).messages(3) == []
+
+
+def doubts_of(losses: list[float]) -> Doubts:
+    doubts = Doubts(torch.arange(100) % 10, 10)
+    for epoch, loss in enumerate(losses, start=1):
+        accuracy = MetricValue(name="accuracy", value=0.9, split="validation", epoch=epoch)
+        doubts.note([MetricValue(name="loss", value=loss, split="train", epoch=epoch), accuracy])
+    return doubts
