@@ -82,7 +82,7 @@ class Attempt:
             runner.send(job)
             outcome = supervision.watch(self._time_left_s())
         finally:
-            healthy = supervision.undisturbed and isinstance(outcome, (Finished, Failed))
+            healthy = supervision.reusable and isinstance(outcome, (Finished, Failed))
             self._context.runners.give_back(runner, healthy=healthy)
         return outcome
 

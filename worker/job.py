@@ -12,6 +12,7 @@ from worker.runners import RUNNERS
 
 _LOG = logging.getLogger(__name__)
 TERMINAL = (ResultReport, FailureReport, StoppedReport)
+_REFUSALS = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 
 def reports_of(line: bytes, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
@@ -26,14 +27,33 @@ def reports_of(line: bytes, should_stop: Callable[[], bool]) -> Iterator[AnyRepo
         yield _failure("no_result", "The runner ended without a result.", "internal")
     except Interrupted:
         yield StoppedReport()
-    except CoreError as error:
-        yield _failure(error.code, str(error), "user")
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        _LOG.exception("out of memory")
-        yield _failure("out_of_memory", f"Not enough memory: {str(error)[:500]}", "oom")
     except Exception as error:  # noqa: BLE001 - the edge of the runner: whatever it is, the job must be told
-        _LOG.exception("job failed")
-        yield _failure("internal_error", f"{type(error).__name__}; the worker's log has more.", "internal")
+        yield _failure_of(error)
+
+
+def _failure_of(error: Exception) -> FailureReport:
+    refusal = _refused_memory(error)
+    if refusal is None and isinstance(error, CoreError):
+        return _failure(error.code, str(error), "user")
+    _LOG.error("job failed", exc_info=error)
+    if refusal is not None:
+        return _failure("out_of_memory", f"Not enough memory: {_first_line(refusal)}.", "oom")
+    return _failure("internal_error", f"{type(error).__name__}; the worker's log has more.", "internal")
+
+
+def _refused_memory(error: BaseException | None) -> BaseException | None:
+    """The refusal behind an error: torch has a class for a full GPU only, the rest is told in words."""
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return error
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSALS):
+            return error
+        error = error.__cause__
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
 def _failure(code: str, message: str, cause: str) -> FailureReport:

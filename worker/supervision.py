@@ -9,6 +9,7 @@ from service.jobs.endings import Crashed, Failed, Stalled, Stopped
 from service.jobs.transitions import LeaseLost
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
+from worker.memory import MemoryWatch
 from worker.process import RunnerProcess
 from worker.recorder import Recorder
 from worker.stall import StallWatch
@@ -36,15 +37,16 @@ class Supervision:
         self._runner = runner
         self._heartbeat = heartbeat
         self._recorder = recorder
+        self._memory = MemoryWatch(runner.pid, context.settings.runner_memory_mb)
         self._stall = StallWatch(context.settings.stall_timeout_s)
         self._asked: Literal["cancel", "pause", "drain", "timeout", "stall"] | None = None
         self._kill_at = float("inf")
         self._silence = ("", 0)
 
     @property
-    def undisturbed(self) -> bool:
-        """The runner was never asked to stop."""
-        return self._asked is None
+    def reusable(self) -> bool:
+        """The runner was never asked to stop, and has room for another job."""
+        return self._asked is None and self._memory.roomy
 
     def watch(self, time_left_s: float | None) -> Outcome:
         """Until the job is over, one way or another. Raises LeaseLost."""
@@ -60,6 +62,8 @@ class Supervision:
             self._recorder.write_if_due()
             if self._heartbeat.lost:
                 raise LeaseLost
+            if self._memory.exceeded():
+                return self._out_of_memory()
             self._ask_to_stop_if_due(deadline)
             if self._runner.ended or time.monotonic() >= self._kill_at:
                 return self._without_word(self._runner.kill())
@@ -91,6 +95,14 @@ class Supervision:
         if self._asked is not None:
             self._runner.ask_to_stop()
             self._kill_at = time.monotonic() + self._context.settings.cancel_grace_s
+
+    def _out_of_memory(self) -> Failed:
+        # At once: by the time it had stopped by itself, the machine might have no memory left.
+        self._runner.kill()
+        self._recorder.write()
+        limit_mb = self._context.settings.runner_memory_mb
+        message = f"The runner held {self._memory.held_mb} MB; this worker allows {limit_mb} MB."
+        return Failed("out_of_memory", message, "oom")
 
     def _without_word(self, exit_code: int) -> Outcome:
         self._recorder.write()

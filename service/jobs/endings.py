@@ -5,20 +5,19 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from service.jobs import leases
+from service.jobs import leases, retries
 from service.jobs.leases import AttemptEnd
 from service.jobs.states import JobState
 from service.jobs.tables import Job
 from service.jobs.transitions import Lease, move, requeue
 from service.platform.settings import Settings
 
-CRASHES_WITHOUT_PROGRESS = 3
-_LONGEST_DELAY_S = 60.0
 _STOPPED = {
     "cancel": "The job was asked to stop.",
     "pause": "The job was paused.",
     "drain": "The worker is shutting down.",
 }
+_LESS_MEMORY = "A smaller batch_size or a larger gradient_accumulation takes less."
 
 
 @dataclass(frozen=True)
@@ -94,22 +93,26 @@ def _settle_lost(
         )
     told = f"{message} It was here:\n{ending.trace}" if ending.trace else message
     leases.end_attempt(session, job, AttemptEnd("lost", cause, ending.exit_code, told))
-    if leases.crashes_in_a_row(session, job.id) >= CRASHES_WITHOUT_PROGRESS:
-        told = f"{CRASHES_WITHOUT_PROGRESS} attempts in a row ended without a new checkpoint. {message}"
+    delay_s = retries.delay_s(session, job, cause, retries.ALLOWED[cause](job, settings))
+    if retries.is_crash_loop(session, job.id):
+        crashes = retries.CRASHES_WITHOUT_PROGRESS
+        told = f"{crashes} attempts in a row ended without a new checkpoint. {message}"
         _fail(session, job, lease, "crash_loop", cause, told)
-    elif leases.lost_attempts(session, job.id) >= settings.max_infra_attempts:
+    elif delay_s is None:
         move(session, job.id, JobState.FAILED, lease=lease, error=leases.worker_lost_error(job.attempt))
     else:
-        requeue(session, job.id, lease=lease)
+        requeue(session, job.id, lease=lease, delay_s=delay_s)
 
 
 def _settle_failed(session: Session, job: Job, lease: Lease, ending: Failed, settings: Settings) -> None:
-    leases.end_attempt(session, job, AttemptEnd("failed", ending.cause, message=ending.message))
-    failures = leases.failed_attempts(session, job.id)
-    if ending.cause == "user" or failures >= settings.max_attempts:
-        _fail(session, job, lease, ending.code, ending.cause, ending.message)
+    helps = ending.cause == "oom" and job.kind == "train"
+    message = f"{ending.message} {_LESS_MEMORY}" if helps else ending.message
+    leases.end_attempt(session, job, AttemptEnd("failed", ending.cause, message=message))
+    delay_s = retries.delay_s(session, job, ending.cause, retries.ALLOWED[ending.cause](job, settings))
+    if delay_s is None:
+        _fail(session, job, lease, ending.code, ending.cause, message)
     else:
-        requeue(session, job.id, lease=lease, delay_s=min(2.0**failures, _LONGEST_DELAY_S))
+        requeue(session, job.id, lease=lease, delay_s=delay_s)
 
 
 def _fail(session: Session, job: Job, lease: Lease, code: str, cause: str, message: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from service.jobs import retries
 from service.jobs.states import JobState
-from service.jobs.tables import Checkpoint, Job, JobAttempt, OutboxMessage
+from service.jobs.tables import Job, JobAttempt, OutboxMessage
 from service.jobs.transitions import ACTIVE, Lease, LeaseLost, change, move, requeue
 from service.platform.clock import db_now
 
@@ -139,10 +140,10 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
     end_attempt(session, job, AttemptEnd("lost", "infra", message="The worker stopped reporting."))
     if job.state == JobState.CANCELLING.value:
         move(session, job_id, JobState.CANCELLED)
-    elif lost_attempts(session, job_id) >= max_infra_attempts:
+    elif (delay_s := retries.delay_s(session, job, "infra", max_infra_attempts)) is None:
         move(session, job_id, JobState.FAILED, error=worker_lost_error(job.attempt))
     else:
-        requeue(session, job_id)
+        requeue(session, job_id, delay_s=delay_s)
 
 
 def expire_all(session: Session) -> None:
@@ -167,30 +168,6 @@ def worker_lost_error(attempt: int) -> dict[str, Any]:
         "retryable": True,
         "attempt": attempt,
     }
-
-
-def lost_attempts(session: Session, job_id: str) -> int:
-    """Attempts that ended with their machine or process."""
-    lost = select(func.count()).where(JobAttempt.job_id == job_id, JobAttempt.outcome == "lost")
-    return session.scalar(lost) or 0
-
-
-def failed_attempts(session: Session, job_id: str) -> int:
-    """Attempts that failed for the job's own reasons."""
-    failed = select(func.count()).where(JobAttempt.job_id == job_id, JobAttempt.outcome == "failed")
-    return session.scalar(failed) or 0
-
-
-def crashes_in_a_row(session: Session, job_id: str) -> int:
-    """Newest attempts whose runner died without a checkpoint: nothing suggests the next will do better."""
-    fruitful = set(session.scalars(select(Checkpoint.attempt).where(Checkpoint.job_id == job_id)))
-    attempts = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.attempt.desc())
-    crashes = 0
-    for attempt in session.scalars(attempts):
-        if attempt.outcome != "lost" or attempt.exit_code is None or attempt.attempt in fruitful:
-            break
-        crashes += 1
-    return crashes
 
 
 def _wish(lease: Lease, row: Row[Any, Any] | None) -> StopWish | None:

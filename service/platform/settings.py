@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(
         600.0, gt=0, description="A training silent for this long is stopped and tried again; loading, x 6."
     )
+    runner_memory_mb: int = Field(
+        0, ge=0, description="A runner that holds more memory (RSS) than this is killed; 0 = no limit."
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts that may fail for the job's own reasons.")
     max_infra_attempts: int = Field(
         20, ge=1, description="Attempts that may be lost with their machine or process."

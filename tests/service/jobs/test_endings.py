@@ -1,11 +1,11 @@
 """How an attempt ended, and what that means for its job."""
 
+import pytest
 from sqlalchemy import update
 
-from service.jobs import leases
-from service.jobs.endings import Crashed, Failed, Stopped, settle
+from service.jobs.endings import Crashed, Ending, Failed, Stalled, Stopped, settle
 from service.jobs.states import JobState
-from service.jobs.tables import Checkpoint, Job
+from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
@@ -13,27 +13,11 @@ from tests.fixtures.jobs import claimed, events_of, queued, read_job
 
 
 class TestSettle:
-    def crash(self, database: Database, job_id: str, settings: Settings, checkpoint: bool) -> str:
-        claim = claimed(database, job_id)
-        with database.write() as session:
-            if checkpoint:
-                session.add(
-                    Checkpoint(
-                        job_id=job_id,
-                        path=f"c{claim.attempt}",
-                        attempt=claim.attempt,
-                        sha256="0" * 64,
-                        epoch=claim.attempt,
-                        step=1,
-                    )
-                )
-            return settle(session, claim.lease, Crashed(-9), settings).value
-
     def test_a_crash_is_tried_again_unless_it_repeats_without_progress(
         self, database: Database, tenant: str, settings: Settings
     ) -> None:
         job_id = queued(database, tenant)
-        states = [self.crash(database, job_id, settings, checkpoint=n == 1) for n in range(5)]
+        states = [self.end(database, job_id, Crashed(-9), settings, n == 1)[0] for n in range(5)]
         assert states == ["queued", "queued", "queued", "queued", "failed"]
         job = read_job(database, job_id)
         assert job.error is not None
@@ -59,21 +43,65 @@ class TestSettle:
         done = events_of(database, job_id)[-1]
         assert (done.type, done.data["error"]) == ("job.done", job.error)
 
-    def test_other_failures_are_tried_again_later_up_to_the_limit(
-        self, database: Database, tenant: str, settings: Settings
+    @pytest.mark.parametrize(
+        ("cause", "states"),
+        [
+            ("user", ["failed"]),
+            ("oom", ["failed"]),
+            ("internal", ["queued", "queued", "failed"]),
+        ],
+    )
+    def test_a_failure_is_tried_again_as_often_as_its_cause_allows(
+        self, database: Database, tenant: str, settings: Settings, cause: str, states: list[str]
     ) -> None:
         job_id = queued(database, tenant)
-        states = []
-        for _ in range(settings.max_attempts):
-            claim = claimed(database, job_id)
-            with database.write() as session:
-                failed = Failed("out_of_memory", "No memory.", "oom")
-                states.append(settle(session, claim.lease, failed, settings).value)
-            with database.write() as session:
-                if states[-1] == "queued":
-                    assert leases.claim(session, job_id, "wrk_early", 60.0) is None
-                session.execute(update(Job).values(available_at=db_now()))
-        assert states == ["queued", "queued", "failed"]
+        failed = Failed("some_code", "It failed.", cause)
+        seen: list[str] = []
+        delays: list[float] = []
+        while not seen or seen[-1] == "queued":
+            state, delay_s = self.end(database, job_id, failed, settings)
+            seen.append(state)
+            delays.append(delay_s)
+        assert seen == states
+        assert delays[:-1] == [1.0, 2.0][: len(states) - 1]
+        job = read_job(database, job_id)
+        assert job.error is not None
+        assert (job.error["code"], job.error["cause"]) == ("some_code", cause)
+        assert ("batch_size" in job.error["message"]) is (cause == "oom")
+
+    @pytest.mark.parametrize("cause", ["infra", "stalled"])
+    def test_lost_attempts_have_a_budget_in_common_and_wait_unless_they_got_on(
+        self, database: Database, tenant: str, settings: Settings, cause: str
+    ) -> None:
+        job_id = queued(database, tenant)
+        ending = Crashed(-9) if cause == "infra" else Stalled("train", 600, -9)
+        few = settings.model_copy(update={"max_infra_attempts": 4})
+        ended = [
+            self.end(database, job_id, ending, few, checkpoint=True),
+            self.end(database, job_id, ending, few),
+            self.end(database, job_id, Stalled("train", 600, -9), few),
+            self.end(database, job_id, ending, few, checkpoint=True),
+        ]
+        assert ended[:3] == [("queued", 0.0), ("queued", 0.0), ("queued", 1.0)]
+        assert ended[3][0] == "failed"
+        error = read_job(database, job_id).error
+        assert error is not None
+        assert error["code"] == "worker_lost"
+
+    def end(
+        self, database: Database, job_id: str, ending: Ending, settings: Settings, checkpoint: bool = False
+    ) -> tuple[str, float]:
+        """One attempt that ends so: the job's state, and how long it waits for the next."""
+        with database.write() as session:
+            session.execute(update(Job).values(available_at=db_now()))
+        claim = claimed(database, job_id)
+        with database.write() as session:
+            if checkpoint:
+                place = {"path": f"c{claim.attempt}", "sha256": "0" * 64, "epoch": claim.attempt, "step": 1}
+                session.add(Checkpoint(job_id=job_id, attempt=claim.attempt, **place))
+            state = settle(session, claim.lease, ending, settings).value
+        job = read_job(database, job_id)
+        return state, round((job.available_at - job.queued_at).total_seconds(), 1)
 
     def test_a_drained_job_is_queued_and_not_charged(
         self, database: Database, tenant: str, settings: Settings
@@ -82,7 +110,8 @@ class TestSettle:
         claim = claimed(database, job_id)
         with database.write() as session:
             assert settle(session, claim.lease, Stopped("drain"), settings) is JobState.QUEUED
-            assert leases.lost_attempts(session, job_id) == leases.failed_attempts(session, job_id) == 0
+            ended = session.get_one(JobAttempt, (job_id, 1))
+        assert (ended.outcome, ended.cause) == ("interrupted", None)  # causes are what is charged
 
     def test_running_too_long_fails(self, database: Database, tenant: str, settings: Settings) -> None:
         job_id = queued(database, tenant, max_runtime_s=5)

@@ -69,7 +69,7 @@ class TestWaiting:
     ) -> None:
         job_id = queued(database, tenant)
         claim = claimed(database, job_id)
-        assert ended(database, claim, Failed("out_of_memory", "No memory.", "oom"), settings) == "queued"
+        assert ended(database, claim, Failed("internal_error", "A fault.", "internal"), settings) == "queued"
         pause(database, job_id)
         assert (status(database, job_id), hinted(database)) == (("pending", True), [])
 
@@ -108,7 +108,7 @@ class TestRunning:
         with database.read() as session:
             attempt = session.scalars(select(JobAttempt)).one()
             assert (attempt.outcome, attempt.message) == ("interrupted", "The job was paused.")
-            assert leases.lost_attempts(session, job_id) == leases.failed_attempts(session, job_id) == 0
+            assert attempt.cause is None  # causes are what is charged
         assert resume(database, job_id)
         assert claimed(database, job_id).attempt == 2
         assert states_of(database, job_id) == [

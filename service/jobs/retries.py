@@ -1,0 +1,56 @@
+"""Which ends of an attempt are tried again, how often, and how soon."""
+
+from collections.abc import Callable
+from itertools import takewhile
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.jobs.tables import Checkpoint, Job, JobAttempt
+from service.platform.settings import Settings
+
+CRASHES_WITHOUT_PROGRESS = 3
+_LOST = ("infra", "stalled")
+_LONGEST_DELAY_S = 60.0
+
+# By cause: how many attempts may end so before the job fails. Lost ones have a budget in common.
+ALLOWED: dict[str, Callable[[Job, Settings], int]] = {
+    "user": lambda _job, _settings: 1,
+    "timeout": lambda _job, _settings: 1,
+    "oom": lambda _job, _settings: 1,
+    "internal": lambda _job, settings: settings.max_attempts,
+    "infra": lambda _job, settings: settings.max_infra_attempts,
+    "stalled": lambda _job, settings: settings.max_infra_attempts,
+}
+
+
+def delay_s(session: Session, job: Job, cause: str, allowed: int) -> float | None:
+    """Seconds until the next attempt, when one has just ended for this cause; None when there is none.
+
+    An attempt that brought a new checkpoint, and a first one that was lost, is followed at once; after others
+    the pause doubles.
+    """
+    causes = _LOST if cause in _LOST else (cause,)
+    alike = select(func.count()).where(JobAttempt.job_id == job.id, JobAttempt.cause.in_(causes))
+    if (session.scalar(alike) or 0) >= allowed:
+        return None
+    doublings = len(_fruitless(session, job.id)) - (2 if cause in _LOST else 1)
+    return min(2.0**doublings, _LONGEST_DELAY_S) if doublings >= 0 else 0.0
+
+
+def is_crash_loop(session: Session, job_id: str) -> bool:
+    """The newest attempts all ended in their runner, without a checkpoint: the next will do no better."""
+    newest = _fruitless(session, job_id)[:CRASHES_WITHOUT_PROGRESS]
+    crashes = [a for a in newest if a.outcome == "lost" and a.exit_code is not None]
+    return len(crashes) == CRASHES_WITHOUT_PROGRESS
+
+
+def _fruitless(session: Session, job_id: str) -> list[JobAttempt]:
+    """The newest attempts that failed or were lost without a checkpoint, up to one that did better."""
+    fruitful = set(session.scalars(select(Checkpoint.attempt).where(Checkpoint.job_id == job_id)))
+    attempts = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.attempt.desc())
+    return list(
+        takewhile(
+            lambda a: a.outcome in {"failed", "lost"} and a.attempt not in fruitful, session.scalars(attempts)
+        )
+    )

@@ -1,0 +1,90 @@
+"""Memory: measured with the runner's children, limited, and told as what it is."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from core.results import FailureReport, RunnerInput
+from service.platform.database import Database
+from tests.fixtures.jobs import queued, read_job, train_spec
+from tests.fixtures.waiting import children_of, eventually
+from tests.worker.test_execution import ENDLESS, attempts_of, runner_pids
+from tests.worker.test_process import job as failing_job
+from worker.context import WorkerContext
+from worker.execution import execute
+from worker.memory import MemoryWatch, resident_bytes
+from worker.process import RunnerProcess
+
+MB = 1 << 20
+HOLDER = f"import sys, time; held = bytearray({64 * MB}); print(len(held), flush=True); time.sleep(600)"
+
+
+def test_memory_of_descendants_counts_too() -> None:
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLDER!r}])"
+    with subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        try:
+            own = int(Path(f"/proc/{parent.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+            assert own < 40 * MB
+            assert resident_bytes(parent.pid) > own + 64 * MB
+            watch = MemoryWatch(parent.pid, 200)
+            assert not watch.exceeded()
+            assert watch.roomy is (64 < watch.held_mb <= 100)
+            assert MemoryWatch(parent.pid, 50).exceeded()
+            assert not MemoryWatch(parent.pid, 0).exceeded()
+        finally:
+            for pid in (*children_of(parent.pid), parent.pid):
+                os.kill(pid, signal.SIGKILL)
+    assert resident_bytes(parent.pid) == 0
+
+
+def limited(context: WorkerContext, limit_mb: int) -> WorkerContext:
+    settings = context.settings.model_copy(update={"runner_memory_mb": limit_mb})
+    return WorkerContext(**{**vars(context), "settings": settings})
+
+
+def test_a_runner_that_holds_too_much_is_killed_and_the_job_told_why(
+    database: Database, tenant: str, context: WorkerContext
+) -> None:
+    job_id = queued(database, tenant, **ENDLESS)
+    execute(limited(context, 100), job_id)
+    assert runner_pids() == []
+    job = read_job(database, job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"], job.error["cause"]) == ("failed", "out_of_memory", "oom")
+    assert "this worker allows 100 MB" in job.error["message"]
+    assert "batch_size" in job.error["message"]
+    assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "oom")]
+
+
+def report_of(runner: RunnerProcess, job: RunnerInput) -> FailureReport:
+    found: list[FailureReport] = []
+
+    def failed() -> bool:
+        found.extend(report for report in runner.read(0.2) if isinstance(report, FailureReport))
+        return bool(found)
+
+    runner.send(job)
+    eventually(failed)
+    return found[0]
+
+
+def test_memory_that_torch_is_refused_is_told_as_that(tmp_path: Path) -> None:
+    """The kernel refuses: a step of a small ViT on 1024 images takes gigabytes."""
+    runner = RunnerProcess()
+    try:
+        assert report_of(runner, failing_job(tmp_path)).code == "artifact_invalid"  # torch is loaded now
+        size = int(Path(f"/proc/{runner.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(runner.pid, resource.RLIMIT_AS, (size + 400 * MB, resource.RLIM_INFINITY))
+        spec = train_spec(
+            architecture="vit_small", approach={"name": "standard"}, batch_size=1024
+        ).model_dump(mode="json")
+        report = report_of(runner, failing_job(tmp_path).model_copy(update={"spec": spec}))
+    finally:
+        runner.kill()
+    assert (report.code, report.cause) == ("out_of_memory", "oom")
+    assert report.message.startswith("Not enough memory: ")
