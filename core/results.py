@@ -151,12 +151,32 @@ class StoppedReport(_Frozen):
     type: Literal["stopped"] = "stopped"
 
 
+class CheckedReport(_Frozen):
+    """The last report of a check that found nothing wrong."""
+
+    type: Literal["checked"] = "checked"
+
+
 Report = Annotated[
-    Progress | MetricReport | LogReport | CheckpointReport | ResultReport | FailureReport | StoppedReport,
+    Progress
+    | MetricReport
+    | LogReport
+    | CheckpointReport
+    | ResultReport
+    | FailureReport
+    | StoppedReport
+    | CheckedReport,
     Field(discriminator="type"),
 ]
 AnyReport = (
-    Progress | MetricReport | LogReport | CheckpointReport | ResultReport | FailureReport | StoppedReport
+    Progress
+    | MetricReport
+    | LogReport
+    | CheckpointReport
+    | ResultReport
+    | FailureReport
+    | StoppedReport
+    | CheckedReport
 )
 REPORT_ADAPTER: TypeAdapter[AnyReport] = TypeAdapter(Report)
 
@@ -166,6 +186,7 @@ class RunnerInput(_Frozen):
 
     job_id: str
     attempt: int
+    check_only: bool = Field(False, description="Look whether the job can be done; make nothing.")
     spec: dict[str, object] = Field(
         description="The stored job spec; parsed again by core.specs.parse_job_spec."
     )

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy import delete, update
@@ -32,6 +32,7 @@ class WorkerContext:
     store: ArtifactStore
     runners: RunnerPool
     owner: str
+    queues: Collection[str]
     draining: Callable[[], bool]
 
 
@@ -88,5 +89,6 @@ def open_context(settings: Settings, queues: list[str], draining: Callable[[], b
         store=open_store(settings),
         runners=RunnerPool(keep_warm="short" in queues, jobs_per_runner=settings.warm_runner_jobs),
         owner=new_id("wrk"),
+        queues=tuple(queues),
         draining=draining,
     )

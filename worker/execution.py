@@ -1,25 +1,25 @@
 """One attempt at one job: claim, run, record, settle. No transaction is open while anything computes."""
 
 import logging
-import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.results import FileRef, JobResult, RunnerInput
 from core.specs import parse_job_spec
 from service.inputs import job_inputs
-from service.jobs import leases
+from service.jobs import leases, validation
 from service.jobs.endings import Failed, settle
 from service.jobs.leases import AttemptEnd, Claim
 from service.jobs.recording import record_start
 from service.jobs.states import JobState
 from service.jobs.transitions import LeaseLost, move
+from service.jobs.validation import Checked
 from service.platform.errors import ServiceError
 from service.platform.storage import StoredBlob
 from service.registration import register_result
 from worker import checkpoints
+from worker.checking import run_check
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.recorder import Recorder
@@ -27,8 +27,6 @@ from worker.staging import Stage
 from worker.supervision import Finished, Outcome, Supervision
 
 _LOG = logging.getLogger(__name__)
-_RETRY_S = 0.5
-T = TypeVar("T")
 
 
 def execute(context: WorkerContext, job_id: str) -> None:
@@ -36,7 +34,12 @@ def execute(context: WorkerContext, job_id: str) -> None:
     if context.draining():
         return
     with context.database.write() as session:
-        claim = leases.claim(session, job_id, context.owner, context.settings.lease_ttl_s)
+        asked = (session, job_id, context.owner, context.settings.lease_ttl_s)
+        claim = leases.claim(*asked, context.queues)
+        check = validation.claim(*asked) if claim is None and "short" in context.queues else None
+    if check is not None:
+        run_check(context, check)
+        return
     if claim is None:
         _LOG.info("nothing to do for %s", job_id)
         return
@@ -124,18 +127,20 @@ class Attempt:
             except (ServiceError, SQLAlchemyError, OSError, ValueError) as error:
                 _LOG.exception("the result of %s cannot be recorded", self._claim.lease.job_id)
                 outcome = Failed("result_not_recorded", type(error).__name__, "internal")
+        if isinstance(outcome, Checked):  # only a check is answered like this
+            outcome = Failed("no_result", "The runner ended without a result.", "internal")
         ending, settings = outcome, self._context.settings
 
         def write() -> JobState:
             with self._context.database.write() as session:
                 return settle(session, self._claim.lease, ending, settings)
 
-        return self._patiently(write)
+        return self._heartbeat.patiently(write)
 
     def _finish(self, result: JobResult) -> JobState:
         """Files first, then one transaction that makes everything visible, if the lease still holds."""
         blobs = {ref.path: self._ingest(ref) for ref in _files_of(result)}
-        return self._patiently(lambda: self._publish(result, blobs))
+        return self._heartbeat.patiently(lambda: self._publish(result, blobs))
 
     def _publish(self, result: JobResult, blobs: Mapping[str, StoredBlob]) -> JobState:
         with self._context.database.write() as session:
@@ -150,17 +155,6 @@ class Attempt:
         if not path.is_relative_to(self._staging.resolve()):
             raise ValueError(f"{ref.path} is outside the staging folder")
         return self._context.store.ingest(path)
-
-    def _patiently(self, write: Callable[[], T]) -> T:
-        """Repeat while the database is away, for as long as the lease holds. Raises LeaseLost."""
-        while True:
-            try:
-                return write()
-            except (OperationalError, InterfaceError) as error:
-                if self._heartbeat.lost:
-                    raise LeaseLost from error
-                _LOG.warning("database unavailable, trying again: %s", error.orig)
-                time.sleep(_RETRY_S)
 
 
 def _files_of(result: JobResult) -> list[FileRef]:

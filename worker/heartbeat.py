@@ -6,6 +6,8 @@ It runs in the supervisor: a thread of the runner could starve behind a long ope
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -16,6 +18,8 @@ from service.platform.database import Database
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.5
+_RETRY_S = 0.5
+T = TypeVar("T")
 
 
 class Heartbeat(threading.Thread):
@@ -46,6 +50,17 @@ class Heartbeat(threading.Thread):
         """Stop and wait for the thread; afterwards nothing renews the lease."""
         self._finished.set()
         self.join()
+
+    def patiently(self, write: Callable[[], T]) -> T:
+        """Repeat while the database is away, for as long as the lease holds. Raises LeaseLost."""
+        while True:
+            try:
+                return write()
+            except (OperationalError, InterfaceError) as error:
+                if self.lost:
+                    raise LeaseLost from error
+                _LOG.warning("database unavailable, trying again: %s", error.orig)
+                time.sleep(_RETRY_S)
 
     def _beat(self) -> None:
         now = time.monotonic()

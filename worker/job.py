@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import torch
 
 from core.errors import CoreError, Interrupted
-from core.results import AnyReport, FailureReport, ResultReport, RunnerInput, StoppedReport
+from core.results import AnyReport, CheckedReport, FailureReport, ResultReport, RunnerInput, StoppedReport
 from core.specs import parse_job_spec
-from worker.runners import RUNNERS
+from worker.runners import CHECK, RUNNERS
 
 _LOG = logging.getLogger(__name__)
-TERMINAL = (ResultReport, FailureReport, StoppedReport)
+TERMINAL = (ResultReport, CheckedReport, FailureReport, StoppedReport)
 _REFUSALS = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 
@@ -20,7 +20,8 @@ def reports_of(line: bytes, should_stop: Callable[[], bool]) -> Iterator[AnyRepo
     try:
         job = RunnerInput.model_validate_json(line)
         spec = parse_job_spec(job.spec)
-        for report in RUNNERS[spec.kind](job, spec, should_stop):
+        run = CHECK if job.check_only else RUNNERS[spec.kind]
+        for report in run(job, spec, should_stop):
             yield report
             if isinstance(report, TERMINAL):
                 return

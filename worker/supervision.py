@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from core.results import AnyReport, FailureReport, JobResult, ResultReport, StoppedReport
+from core.results import AnyReport, CheckedReport, FailureReport, JobResult, ResultReport, StoppedReport
 from service.jobs.endings import Crashed, Failed, Stalled, Stopped
 from service.jobs.transitions import LeaseLost
+from service.jobs.validation import Checked
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.memory import MemoryWatch
@@ -24,7 +25,7 @@ class Finished:
     result: JobResult
 
 
-Outcome = Finished | Failed | Stopped | Stalled | Crashed
+Outcome = Finished | Checked | Failed | Stopped | Stalled | Crashed
 
 
 class Supervision:
@@ -71,6 +72,8 @@ class Supervision:
     def _outcome(self, report: AnyReport) -> Outcome | None:
         if isinstance(report, ResultReport):
             return Finished(report.result)
+        if isinstance(report, CheckedReport):
+            return Checked()
         if isinstance(report, FailureReport):
             return Failed(report.code, report.message, report.cause)
         if isinstance(report, StoppedReport):

@@ -10,10 +10,13 @@ from service.jobs.tables import Job
 from service.jobs.transitions import move
 from service.platform.clock import db_now
 
+# A check that is under way ends first.
+_OVERDUE = (Job.expires_at <= db_now(), Job.state.in_([JobState.PENDING.value, JobState.QUEUED.value]))
+
 
 def outdated(session: Session) -> list[str]:
     """Jobs whose time is over, the longest overdue first."""
-    rows = select(Job.id).where(Job.expires_at <= db_now()).order_by(Job.expires_at)
+    rows = select(Job.id).where(*_OVERDUE).order_by(Job.expires_at)
     return list(session.scalars(rows))
 
 
@@ -21,10 +24,7 @@ def expire(session: Session, job_id: str) -> None:
     """End the job, unless it was started since it was listed."""
     # Locks the row, so that the condition still holds when the state changes.
     job = session.scalar(
-        update(Job)
-        .where(Job.id == job_id, Job.expires_at <= db_now())
-        .values(version=Job.version + 1)
-        .returning(Job),
+        update(Job).where(Job.id == job_id, *_OVERDUE).values(version=Job.version + 1).returning(Job),
         execution_options={"populate_existing": True, "synchronize_session": False},
     )
     if job is not None:

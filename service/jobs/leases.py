@@ -1,15 +1,16 @@
 """Who may work on a job: claim, renew, lose. Time is the database's; a claim is one conditional UPDATE."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.jobs import retries
 from service.jobs.states import JobState
 from service.jobs.tables import Job, JobAttempt, OutboxMessage
-from service.jobs.transitions import ACTIVE, Lease, LeaseLost, change, move, requeue
+from service.jobs.transitions import ACTIVE, Lease, LeaseLost, await_check, change, move, requeue
 from service.platform.clock import db_now
 
 StopWish = Literal["cancel", "pause"]
@@ -37,8 +38,14 @@ class AttemptEnd:
     message: str | None = None
 
 
-def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | None:
-    """Take a queued job; None when it is not there to be taken (a doubled or late hint)."""
+def claim(
+    session: Session, job_id: str, owner: str, ttl_s: float, queues: Collection[str] = ("train", "short")
+) -> Claim | None:
+    """Take a queued job; None when it is not there to be taken (a doubled or late hint).
+
+    `queues`: those that the worker serves. A late hint to check a training must not start it.
+    """
+    served = [Job.kind == "train" if queue == "train" else Job.kind != "train" for queue in queues]
     taken: Any = {
         "state": JobState.RUNNING.value,
         "attempt": Job.attempt + 1,
@@ -55,6 +62,7 @@ def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | No
         .where(
             Job.id == job_id,
             Job.state == JobState.QUEUED.value,
+            or_(*served),
             Job.cancel_requested_at.is_(None),
             Job.available_at <= db_now(),
         )
@@ -137,6 +145,9 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
     )
     if job is None:
         return
+    if job.state == JobState.VALIDATING.value:
+        _reap_check(session, job, max_infra_attempts)
+        return
     end_attempt(session, job, AttemptEnd("lost", "infra", message="The worker stopped reporting."))
     if job.state == JobState.CANCELLING.value:
         move(session, job_id, JobState.CANCELLED)
@@ -144,6 +155,15 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
         move(session, job_id, JobState.FAILED, error=worker_lost_error(job.attempt))
     else:
         requeue(session, job_id, delay_s=delay_s)
+
+
+def _reap_check(session: Session, job: Job, max_infra_attempts: int) -> None:
+    # No attempt has begun, so the tokens count the checks.
+    if job.lease_token < max_infra_attempts:
+        await_check(session, job.id)
+    else:
+        error = {**worker_lost_error(job.lease_token), "attempt": job.attempt}
+        move(session, job.id, JobState.FAILED, error=error)
 
 
 def expire_all(session: Session) -> None:

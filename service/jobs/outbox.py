@@ -14,6 +14,7 @@ from service.platform.clock import db_now
 WORKER_SILENT_MS = 15_000
 WORKER_FORGOTTEN_MS = 3_600_000
 IDEMPOTENCY_KEPT_MS = 48 * 3_600_000
+_CLAIMABLE = frozenset({JobState.PENDING, JobState.QUEUED})
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ def due(session: Session, queue: str, limit: int) -> list[Hint]:
         .where(
             OutboxMessage.queue == queue,
             OutboxMessage.publish_at <= db_now(),
-            Job.state == JobState.QUEUED.value,
+            Job.state.in_([JobState.QUEUED.value, JobState.PENDING.value]),
         )
-        .order_by(Job.priority.desc(), Job.queued_at, Job.id)
+        .order_by(Job.priority.desc(), func.coalesce(Job.queued_at, Job.created_at), Job.id)
         .limit(limit)
     )
     return [Hint(job_id, name) for job_id, name in session.execute(rows)]
@@ -45,8 +46,8 @@ def idle_slots(session: Session, queue: str) -> int:
     """
     alive = select(Worker.queues).where(Worker.heartbeat_at > db_now() - WORKER_SILENT_MS)
     workers = sum(queue in queues for queues in session.scalars(alive))
-    busy = session.scalars(select(Job.kind).where(Job.state.in_(list(ACTIVE))))
-    occupied = sum(queue_of(kind) == queue for kind in busy)
+    busy = session.execute(select(Job.kind, Job.state).where(Job.state.in_(list(ACTIVE))))
+    occupied = sum(queue_of(kind, state) == queue for kind, state in busy)
     travelling = session.scalar(
         select(func.count())
         .select_from(OutboxMessage)
@@ -70,15 +71,16 @@ def mark_published(session: Session, job_id: str, publish_timeout_s: float) -> N
 
 
 def stranded(session: Session) -> list[str]:
-    """Interrupted jobs outside the queue and queued ones without a hint.
+    """Interrupted jobs outside the queue, and queued ones and unchecked ones without a hint.
 
     Transitions leave neither behind; a restored backup or a hand in the tables might.
     """
     hinted = select(OutboxMessage.job_id)
-    queued_unhinted = (Job.state == JobState.QUEUED.value) & Job.id.not_in(hinted)
-    return list(
-        session.scalars(select(Job.id).where((Job.state == JobState.INTERRUPTED.value) | queued_unhinted))
+    claimable = (Job.state == JobState.QUEUED.value) | (
+        (Job.state == JobState.PENDING.value) & Job.paused_at.is_(None)
     )
+    lost = (Job.state == JobState.INTERRUPTED.value) | (claimable & Job.id.not_in(hinted))
+    return list(session.scalars(select(Job.id).where(lost)))
 
 
 def mend(session: Session, job_id: str) -> None:
@@ -86,7 +88,7 @@ def mend(session: Session, job_id: str) -> None:
     job = repository.find_locked(session, job_id)
     if job is not None and job.state == JobState.INTERRUPTED.value:
         release(session, job)
-    elif job is not None and job.state == JobState.QUEUED.value:
+    elif job is not None and job.paused_at is None and job.state in _CLAIMABLE:
         hint(session, job, job.available_at)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.jobs import repository
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job
-from service.jobs.transitions import change, drop_hint, move, queue_again
+from service.jobs.transitions import NO_LEASE, change, drop_hint, hint, move, queue_again
 from service.platform.clock import db_now
 from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
 
@@ -23,12 +23,12 @@ def pause(session: Session, job_id: str) -> tuple[Job, bool]:
     job = _stoppable(session, job_id)
     if job.paused_at is not None:
         return job, False
-    if job.state == JobState.RUNNING.value:
+    if job.state in {JobState.RUNNING, JobState.PENDING}:
         asked = [("job.state", {"state": job.state, "paused": True})]
         change(session, job_id, {"paused_at": db_now()}, events=asked)
     else:
-        move(session, job_id, JobState.PENDING, paused_at=db_now())
-        drop_hint(session, job_id)
+        move(session, job_id, JobState.PENDING, paused_at=db_now(), **NO_LEASE)
+    drop_hint(session, job_id)
     return job, True
 
 
@@ -41,11 +41,13 @@ def resume(session: Session, job_id: str) -> tuple[Job, bool]:
     job = _stoppable(session, job_id)
     if job.paused_at is None:
         return job, False
-    if job.state == JobState.PENDING.value:
+    if job.state == JobState.PENDING.value and job.queued_at is not None:
         queue_again(session, job_id)
-    else:
-        taken_back = [("job.state", {"state": job.state, "paused": False})]
-        change(session, job_id, {"paused_at": None}, events=taken_back)
+        return job, True
+    taken_back = [("job.state", {"state": job.state, "paused": False})]
+    change(session, job_id, {"paused_at": None}, events=taken_back)
+    if job.state == JobState.PENDING.value:  # its inputs are still to be checked
+        hint(session, job)
     return job, True
 
 

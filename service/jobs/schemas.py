@@ -109,7 +109,7 @@ class JobRead(_Row):
         description="model_id, module_ids, composition_id, artifact_ids: whatever the kind makes."
     )
     created_at: datetime
-    queued_at: datetime
+    queued_at: datetime | None = Field(description="Null until a worker has checked the architecture.")
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None = Field(None, description="When it ends unless it is started before.")

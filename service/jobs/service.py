@@ -10,21 +10,29 @@ from service.jobs import repository
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
 from service.jobs.transitions import hint, move
+from service.jobs.validation import needs_check
 from service.platform.clock import db_now
 from service.platform.errors import AlreadyTerminalError, ConflictError, InvalidRequestError, NotFoundError
 from service.platform.ids import new_id
 
 AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
-_WAITING = frozenset({JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED})
+# A check has made nothing yet: its lease is simply taken away.
+_ENDED_AT_ONCE = frozenset({JobState.PENDING, JobState.VALIDATING, JobState.QUEUED, JobState.INTERRUPTED})
 
 
 def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
-    """Job, first event and the hint to publish it, in the caller's transaction."""
+    """Job, first event and the hint to publish it, in the caller's transaction.
+
+    Queued, or pending until a worker has checked what only the engine can.
+    """
+    state = JobState.PENDING if needs_check(spec) else JobState.QUEUED
+    queued_at: Any = db_now() if state is JobState.QUEUED else None
     job = Job(
         id=new_id("job"),
         tenant_id=tenant_id,
         kind=spec.kind,
-        state=JobState.QUEUED.value,
+        state=state.value,
+        queued_at=queued_at,
         spec=spec.model_dump(mode="json"),
         spec_sha256=spec_digest(spec),
         priority=spec.priority,
@@ -35,7 +43,7 @@ def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
         job.expires_at = expires
     session.add(job)
     session.flush()
-    first = {"state": JobState.QUEUED.value}
+    first = {"state": state.value}
     session.add(JobEvent(job_id=job.id, seq=1, tenant_id=tenant_id, type="job.state", data=first))
     hint(session, job)
     return job
@@ -56,7 +64,7 @@ def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
     Raises AlreadyTerminalError.
     """
     asked: dict[str, Any] = {"cancel_requested_at": db_now()}
-    job = move(session, job_id, JobState.CANCELLED, sources=_WAITING, **asked)
+    job = move(session, job_id, JobState.CANCELLED, sources=_ENDED_AT_ONCE, **asked)
     job = job or move(session, job_id, JobState.CANCELLING, paused_at=None, **asked)
     if job is not None:
         return job, True

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 class JobState(StrEnum):
     PENDING = "pending"
+    VALIDATING = "validating"
     QUEUED = "queued"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -18,7 +19,8 @@ class JobState(StrEnum):
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.PENDING: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.PENDING: frozenset({JobState.VALIDATING, JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.VALIDATING: frozenset({JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset(
         {
             JobState.RUNNING,

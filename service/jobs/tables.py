@@ -45,7 +45,7 @@ class Job(TenantOwned, Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
-    queued_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+    queued_at: Mapped[datetime | None] = mapped_column(Instant)
     started_at: Mapped[datetime | None] = mapped_column(Instant)
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
 

@@ -31,13 +31,15 @@ class LeaseLost(Exception):  # noqa: N818 - an order to stop, not an error of th
     """Somebody else owns the job now; whatever this worker has made is discarded."""
 
 
-ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
-_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+# The states in which a worker holds the job.
+ACTIVE = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.CANCELLING})
+NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+_BEFORE_QUEUEING = frozenset({JobState.PENDING, JobState.VALIDATING})
 
 
-def queue_of(kind: str) -> str:
-    """The broker queue for this kind: training occupies a worker for long, the rest must not wait."""
-    return "train" if kind == "train" else "short"
+def queue_of(kind: str, state: str) -> str:
+    """The broker queue: a training occupies a worker for long, and what is short must not wait behind it."""
+    return "train" if kind == "train" and state not in _BEFORE_QUEUEING else "short"
 
 
 def change(
@@ -85,7 +87,7 @@ def move(
     paused = {"paused": True} if values.get("paused_at") is not None else {}
     events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value, **paused})]
     if to in TERMINAL:
-        values = {**_NO_LEASE, "expires_at": None, "paused_at": None, "finished_at": db_now(), **values}
+        values = {**NO_LEASE, "expires_at": None, "paused_at": None, "finished_at": db_now(), **values}
         drop_hint(session, job_id)
         error, result = values.get("error"), values.get("result")
         events.append(("job.done", {"state": to.value, "error": error, "result": result}))
@@ -96,7 +98,7 @@ def requeue(
     session: Session, job_id: str, *, lease: Lease | None = None, delay_s: float = 0.0, **values: Any
 ) -> Job | None:
     """running -> interrupted -> queued: the attempt is over, the job is not; a later attempt resumes it."""
-    job = move(session, job_id, JobState.INTERRUPTED, lease=lease, **_NO_LEASE, **values)
+    job = move(session, job_id, JobState.INTERRUPTED, lease=lease, **NO_LEASE, **values)
     return None if job is None else release(session, job, delay_s)
 
 
@@ -107,13 +109,23 @@ def release(session: Session, job: Job, delay_s: float = 0.0) -> Job | None:
     return queue_again(session, job.id, delay_s)
 
 
-def queue_again(session: Session, job_id: str, delay_s: float = 0.0) -> Job | None:
-    """interrupted or pending -> queued, with a hint to publish after `delay_s` seconds."""
+def queue_again(
+    session: Session, job_id: str, delay_s: float = 0.0, *, lease: Lease | None = None
+) -> Job | None:
+    """interrupted, pending or validating -> queued, with a hint to publish after `delay_s` seconds."""
     due: Any = db_now() + round(delay_s * 1000)
-    values = {"queued_at": db_now(), "available_at": due, "paused_at": None}
-    job = move(session, job_id, JobState.QUEUED, **values)
+    values = {"queued_at": db_now(), "available_at": due, "paused_at": None, **NO_LEASE}
+    job = move(session, job_id, JobState.QUEUED, lease=lease, **values)
     if job is not None:
         hint(session, job, job.available_at)
+    return job
+
+
+def await_check(session: Session, job_id: str, *, lease: Lease | None = None) -> Job | None:
+    """validating -> pending: the check is over without a word, another worker makes it anew."""
+    job = move(session, job_id, JobState.PENDING, lease=lease, sources={JobState.VALIDATING}, **NO_LEASE)
+    if job is not None:
+        hint(session, job)
     return job
 
 
@@ -125,7 +137,7 @@ def drop_hint(session: Session, job_id: str) -> None:
 def hint(session: Session, job: Job, due: datetime | None = None) -> None:
     """Ask the dispatcher to publish the job's id; replaces an older hint."""
     drop_hint(session, job.id)
-    message = OutboxMessage(job_id=job.id, queue=queue_of(job.kind))
+    message = OutboxMessage(job_id=job.id, queue=queue_of(job.kind, job.state))
     if due is not None:
         message.publish_at = due
     session.add(message)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,14 +47,19 @@ def runner_pids() -> list[int]:
     return [pid for pid in children_of(os.getpid()) if "worker.runner" in command_of(pid)]
 
 
-@contextmanager
-def once_checkpointed(database: Database, act: Callable[[], None]) -> Iterator[None]:
+def once_checkpointed(database: Database, act: Callable[[], None]) -> AbstractContextManager[None]:
     """Do something to the job that runs in the block, as soon as it has a checkpoint."""
+    return once(lambda: has_checkpoint(database), act)
+
+
+@contextmanager
+def once(happened: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+    """Do something meanwhile, as soon as something has happened; on failure the runner dies."""
     errors: list[BaseException] = []
 
     def wait_and_act() -> None:
         try:
-            eventually(lambda: has_checkpoint(database), 90)
+            eventually(happened, 90)
             act()
         except BaseException as error:
             errors.append(error)

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core.results import AnyReport, RunnerInput
-from worker.runners import compose, evaluate, extract, train
+from worker.runners import check, compose, evaluate, extract, train
 
 ShouldStop = Callable[[], bool]
+Run = Callable[[RunnerInput, Any, ShouldStop], Iterator[AnyReport]]
 # Each takes (input, its own spec class, should_stop) and yields reports, the last one a ResultReport.
-RUNNERS: dict[str, Callable[[RunnerInput, Any, ShouldStop], Iterator[AnyReport]]] = {
+RUNNERS: dict[str, Run] = {
     "train": train.run,
     "extract": extract.run,
     "compose": compose.run,
     "evaluate": evaluate.run,
 }
+# The same for a check, whose last report is a CheckedReport.
+CHECK: Run = check.run

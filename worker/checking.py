@@ -1,0 +1,64 @@
+"""One check of a training before it is queued, by a short worker's warm runner."""
+
+import logging
+
+from core.results import RunnerInput
+from service.jobs import validation
+from service.jobs.endings import Ending, Failed
+from service.jobs.leases import Claim
+from service.jobs.states import JobState
+from service.jobs.transitions import LeaseLost
+from service.jobs.validation import Checked
+from worker.context import WorkerContext
+from worker.heartbeat import Heartbeat
+from worker.recorder import Recorder
+from worker.supervision import Finished, Supervision
+
+_LOG = logging.getLogger(__name__)
+# The largest networks take half a minute to build; behind them others wait for this worker.
+_LIMIT_S = 120.0
+
+
+def run_check(context: WorkerContext, claim: Claim) -> None:
+    """Returns when the job is queued or over, pending again, or somebody else's."""
+    job_id = claim.lease.job_id
+    heartbeat = Heartbeat(context.database, claim.lease, context.settings.lease_ttl_s)
+    heartbeat.start()
+    try:
+        ending = _look(context, claim, heartbeat)
+
+        def write() -> JobState:
+            with context.database.write() as session:
+                return validation.settle(session, claim.lease, ending)
+
+        _LOG.info("check of %s ends: %s", job_id, heartbeat.patiently(write))
+    except LeaseLost:
+        _LOG.warning("the check of %s is no longer ours", job_id)
+    finally:
+        heartbeat.finish()
+
+
+def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked | Ending:
+    job_id, settings = claim.lease.job_id, context.settings
+    folder = settings.checkpoint_root / job_id
+    job = RunnerInput(
+        job_id=job_id,
+        attempt=claim.attempt,
+        check_only=True,
+        spec=claim.spec,
+        staging=str(settings.staging_root / job_id),
+        checkpoints=str(folder),
+    )
+    runner = context.runners.take()
+    recorder = Recorder(context.database, claim, folder)
+    supervision = Supervision(context, runner, heartbeat, recorder)
+    ending = None
+    try:
+        runner.send(job)
+        ending = supervision.watch(_LIMIT_S)
+    finally:
+        healthy = supervision.undisturbed and isinstance(ending, (Checked, Failed))
+        context.runners.give_back(runner, healthy=healthy)
+    if isinstance(ending, Finished):  # no check is answered like this
+        return Failed("no_result", "The runner ended without an answer.", "internal")
+    return ending
