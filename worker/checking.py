@@ -57,7 +57,7 @@ def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked
         runner.send(job)
         ending = supervision.watch(_LIMIT_S)
     finally:
-        healthy = supervision.undisturbed and isinstance(ending, (Checked, Failed))
+        healthy = supervision.reusable and isinstance(ending, (Checked, Failed))
         context.runners.give_back(runner, healthy=healthy)
     if isinstance(ending, Finished):  # no check is answered like this
         return Failed("no_result", "The runner ended without an answer.", "internal")

@@ -101,6 +101,7 @@ class TestSettle:
                 session.add(Checkpoint(job_id=job_id, attempt=claim.attempt, **place))
             state = settle(session, claim.lease, ending, settings).value
         job = read_job(database, job_id)
+        assert job.queued_at is not None
         return state, round((job.available_at - job.queued_at).total_seconds(), 1)
 
     def test_a_drained_job_is_queued_and_not_charged(
