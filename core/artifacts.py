@@ -24,11 +24,12 @@ from core.specs import ApproachSpec, ModuleForm, TrainSpec
 from core.surgery.extraction import CutPlan
 from core.surgery.masking import remove_generators
 
-WEIGHTS, RECIPE, STATISTICS, PROGRAM = (
+WEIGHTS, RECIPE, STATISTICS, PROGRAM, ONNX = (
     "weights.safetensors",
     "recipe.json",
     "statistics.safetensors",
     "model.pt2",
+    "model.onnx",
 )
 FORMAT = "cleave/1"
 

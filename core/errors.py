@@ -85,6 +85,12 @@ class UnsupportedFormError(CoreError):
     code = "form_unsupported"
 
 
+class ExportUnsupportedError(CoreError):
+    """A format cannot express an operation of the network's."""
+
+    code = "export_unsupported"
+
+
 class DeviceUnavailableError(CoreError):
     """The requested device is not on this machine."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.artifacts import Recipe, program_metadata
-from core.errors import MissingPackageError
+from core.errors import ExportUnsupportedError, MissingPackageError
 
 
 class _Deployed(nn.Module):
@@ -41,27 +41,39 @@ def export_program(network: nn.Module, recipe: Recipe, path: Path) -> None:
     torch.export.save(program, path, extra_files=program_metadata(recipe))
 
 
+def require_onnx() -> None:
+    """Raises MissingPackageError if the packages of the extra `onnx` are not installed."""
+    try:
+        import onnx  # noqa: F401 - whether it is there
+        import onnxscript  # noqa: F401 - what torch.onnx writes with
+    except ImportError as error:
+        message = "ONNX needs packages that this worker lacks: pip install 'cleave[onnx]'"
+        raise MissingPackageError(message) from error
+
+
 def export_onnx(network: nn.Module, recipe: Recipe, path: Path) -> None:
     """Write an ONNX model: `images` as for `export_program` in, `logits` out; `cleave.json` in its metadata.
 
     Raises:
         MissingPackageError: the packages of the extra `onnx` are not installed.
+        ExportUnsupportedError: ONNX lacks an operation of the network's.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - what torch.onnx writes with
-    except ImportError as error:
-        raise MissingPackageError(
-            "ONNX needs the packages of an extra: pip install 'cleave[onnx]'"
-        ) from error
+    require_onnx()
+    import onnx
+
     deployed = _Deployed(network, recipe).eval()
     example = torch.zeros(2, *recipe.input_shape)
     batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad(), redirect_stdout(io.StringIO()):  # torch prints its progress
-        program = torch.onnx.export(
-            deployed, (example,), input_names=["images"], output_names=["logits"], dynamo=True,
-            dynamic_shapes={"images": {0: batch}}, verbose=False,
-        )  # fmt: skip
+    try:
+        with torch.no_grad(), redirect_stdout(io.StringIO()):  # torch prints its progress
+            program = torch.onnx.export(
+                deployed, (example,), input_names=["images"], output_names=["logits"], dynamo=True,
+                dynamic_shapes={"images": {0: batch}}, verbose=False,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        message = f"{recipe.architecture} cannot be written as ONNX ({reason}); ask for other formats"
+        raise ExportUnsupportedError(message) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto

@@ -8,9 +8,12 @@ from core.job_options import Identifier, JobOptions
 
 Split = Literal["validation", "test"]
 ModuleForm = Literal["static", "gated"]
-ArtifactFormat = Literal["safetensors", "pt2"]
-ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2")
-_FORMATS = "Files to offer; safetensors (with its recipe) is always among them."
+ArtifactFormat = Literal["safetensors", "pt2", "onnx"]
+ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2", "onnx")
+_FORMATS = (
+    "Files to offer; safetensors (with its recipe) is always among them. onnx needs optional packages on the "
+    "worker."
+)
 _FORM = "gated keeps the sliced mask generators, static drops them; null = gated where the model has any."
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -20,7 +23,11 @@ def _with_weights(formats: list[ArtifactFormat]) -> list[ArtifactFormat]:
     return [name for name in ALL_FORMATS if name == "safetensors" or name in formats]
 
 
-Formats = Annotated[list[ArtifactFormat], Field(max_length=2), AfterValidator(_with_weights)]
+Formats = Annotated[list[ArtifactFormat], Field(max_length=3), AfterValidator(_with_weights)]
+
+
+def _usual_formats() -> list[ArtifactFormat]:
+    return ["safetensors", "pt2"]
 
 
 class ExtractSpec(JobOptions):
@@ -42,7 +49,7 @@ class ExtractSpec(JobOptions):
     threshold: float = Field(
         0.9, gt=0, le=1, description="A unit belongs to a class that fires it at least this often."
     )
-    formats: Formats = Field(default_factory=lambda: list(ALL_FORMATS), description=_FORMATS)
+    formats: Formats = Field(default_factory=_usual_formats, description=_FORMATS)
     evaluate: bool = Field(True, description="Measure each module on validation and test data.")
 
     @field_validator("classes")
@@ -69,7 +76,7 @@ class ComposeSpec(JobOptions):
     strategy: Literal["union"] = "union"
     form: ModuleForm | None = Field(None, description=_FORM)
     fold_amplitudes: bool = Field(True, description="static only: scale each unit by its mean mask value.")
-    formats: Formats = Field(default_factory=lambda: list(ALL_FORMATS), description=_FORMATS)
+    formats: Formats = Field(default_factory=_usual_formats, description=_FORMATS)
     evaluate: bool = Field(True, description="Measure the composition on validation and test data.")
     composition_id: Identifier | None = Field(None, description="Set by the service; ignored in requests.")
 

@@ -18,7 +18,7 @@ class _Frozen(BaseModel):
 class FileRef(_Frozen):
     """A file the runner wrote; it becomes an immutable artifact when the job succeeds."""
 
-    role: Literal["weights", "recipe", "statistics", "program"]
+    role: Literal["weights", "recipe", "statistics", "program", "onnx"]
     path: str = Field(description="Relative to the staging folder.")
     filename: str = Field(description="The name a download is offered under.")
     media_type: str

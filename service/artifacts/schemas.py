@@ -11,7 +11,7 @@ class ArtifactView(BaseModel):
     """A file of a model, module or composition."""
 
     id: str
-    role: str = Field(description="weights, recipe, statistics or program (a torch.export .pt2).")
+    role: str = Field(description="weights, recipe, statistics, program (a torch.export .pt2) or onnx.")
     filename: str
     size: int = Field(description="Bytes.")
     sha256: str

@@ -10,7 +10,7 @@ import torch
 from core.approaches import create_approach
 from core.architectures import create
 from core.artifacts import Recipe
-from core.errors import MissingPackageError
+from core.errors import ExportUnsupportedError, MissingPackageError
 from core.export import export_onnx, export_program
 from core.specs import NemoSpec
 from core.surgery.extraction import extract
@@ -70,3 +70,19 @@ def test_onnx_without_its_packages_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingPackageError, match=r"cleave\[onnx\]"):
         export_onnx(network, recipe, tmp_path / "model.onnx")
+
+
+class Bessel(torch.nn.Module):
+    """ONNX has no Bessel functions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.special.modified_bessel_i0(x.mean((2, 3)))
+        return y
+
+
+def test_what_onnx_cannot_express_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    _, recipe = module("small_cnn")
+    with pytest.raises(ExportUnsupportedError, match="small_cnn cannot be written as ONNX"):
+        export_onnx(Bessel(), recipe, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()

@@ -1,7 +1,8 @@
 """What the runners write and report, recomputed from their files: networks, figures, thresholds, refusals."""
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from core.architectures import create
 from core.artifacts import StoredNetwork
-from core.errors import ClassNotInModelError, UnsupportedFormError
+from core.errors import ClassNotInModelError, MissingPackageError, UnsupportedFormError
 from core.evaluation import best_threshold
 from core.results import ComposeResult, EvaluateResult, ModuleResult
 from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, NemoSpec, Split, StandardSpec
@@ -61,6 +62,40 @@ def composed(modules: Modules) -> Composed:
     assert isinstance(result, ComposeResult)
     files = stored(result.module.files, folder)
     return Composed(modules, result.module, network_of(files), files)
+
+
+class TestOnnx:
+    def test_a_composition_runs_without_torch(self, nemo: Trained, modules: Modules) -> None:
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
+        runtime = pytest.importorskip("onnxruntime")
+        folder = modules.model.folder / f"onnx-{modules.form}"
+        members = {"module:mod_a": modules.files(1)["recipe"], "module:mod_b": modules.files(2)["recipe"]}
+        spec = ComposeSpec(
+            classes=COMPOSED, module_ids=["mod_a", "mod_b"], form=modules.form, formats=["onnx"],
+            composition_id="cmp_1", evaluate=False,
+        )  # fmt: skip
+        result = work(spec, folder, modules.model.files | members)
+        assert isinstance(result, ComposeResult)
+        files = stored(result.module.files, folder)
+        assert set(files) == {"weights", "recipe", "onnx"}
+        session = runtime.InferenceSession(files["onnx"], providers=["CPUExecutionProvider"])
+        raw = nemo.data.test.images[:60].float() / 255
+        (logits,) = session.run(["logits"], {"images": raw.numpy()})
+        part = replace(nemo.data.test, images=nemo.data.test.images[:60], labels=nemo.data.test.labels[:60])
+        expected = logits_of(network_of(files).network, part, nemo.data)
+        scale = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-5 * scale, rtol=0)
+
+    @pytest.mark.parametrize("kind", ["extract", "compose"])
+    def test_a_worker_without_the_packages_refuses_before_it_reads_anything(
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "onnx", None)
+        spec: ExtractSpec | ComposeSpec = ExtractSpec(model_id="mdl_1", formats=["onnx"])
+        if kind == "compose":
+            spec = ComposeSpec(classes=["1"], module_ids=["mod_a"], formats=["onnx"], composition_id="cmp_1")
+        with pytest.raises(MissingPackageError, match=r"cleave\[onnx\]"):
+            work(spec, tmp_path / "job", {})
 
 
 class TestTraining:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.artifacts import (
+    ONNX,
     PROGRAM,
     RECIPE,
     STATISTICS,
@@ -33,7 +34,7 @@ from core.evaluation import (
     parameter_count,
     predict,
 )
-from core.export import export_program
+from core.export import export_onnx, export_program, require_onnx
 from core.masks import ModuleMask
 from core.results import FileRef, MetricValue, ModuleResult, RunnerInput
 from core.specs import ArtifactFormat, Split
@@ -41,7 +42,12 @@ from core.statistics import ClassStatistics
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 CPU = torch.device("cpu")
-_MEDIA = {"safetensors": "application/octet-stream", "json": "application/json", "pt2": "application/zip"}
+_MEDIA = {
+    "safetensors": "application/octet-stream",
+    "json": "application/json",
+    "pt2": "application/zip",
+    "onnx": "application/octet-stream",
+}
 
 
 def code_versions() -> dict[str, str]:
@@ -63,6 +69,12 @@ def check_stop(should_stop: Callable[[], bool]) -> None:
     """Raises Interrupted when the supervisor has asked this job to stop."""
     if should_stop():
         raise Interrupted
+
+
+def require_formats(formats: Sequence[ArtifactFormat]) -> None:
+    """Raises MissingPackageError, before anything is computed, if this worker cannot write one of them."""
+    if "onnx" in formats:
+        require_onnx()
 
 
 def input_network(job: RunnerInput) -> StoredNetwork:
@@ -211,6 +223,9 @@ class ModuleWriter:
         if "pt2" in formats:
             export_program(network, recipe, folder / PROGRAM)
             files.append(file_ref("program", folder, PROGRAM, self.staging, stem))
+        if "onnx" in formats:
+            export_onnx(network, recipe, folder / ONNX)
+            files.append(file_ref("onnx", folder, ONNX, self.staging, stem))
         return files
 
 

@@ -16,6 +16,7 @@ from worker.runners.common import (
     input_data,
     input_network,
     input_statistics,
+    require_formats,
 )
 
 
@@ -23,6 +24,7 @@ def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) ->
     """Join the members' masks and build the network whose outputs are `spec.classes`, in that order."""
     if spec.composition_id is None or not spec.classes or not spec.module_ids:
         raise ArtifactError("a composition must be resolved to its modules and classes before it is built")
+    require_formats(spec.formats)
     yield Progress(phase="compose", step=0, total=2)
     parent = input_network(job)
     members = [_member_mask(job, module_id) for module_id in spec.module_ids]

@@ -22,11 +22,13 @@ from worker.runners.common import (
     input_data,
     input_network,
     input_statistics,
+    require_formats,
 )
 
 
 def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
     """Derive each group's mask from stored statistics, cut it out, measure it, write its files."""
+    require_formats(spec.formats)
     parent = input_network(job)
     statistics = input_statistics(job)
     approach = create_approach(parent.recipe.approach)
