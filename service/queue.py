@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from celery import Celery
 from kombu import Queue
 
+import service.folder_broker  # noqa: F401 - makes its transport known
 from service.platform.settings import Settings
 
 TASK = "cleave.run_job"
@@ -79,10 +80,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is None:
         return {
             "data_folder_in": str(settings.broker_dir / "messages"),
-            # The same folder: what is sent is received.
-            "data_folder_out": str(settings.broker_dir / "messages"),
             "control_folder": str(settings.broker_dir / "control"),
-            "polling_interval": 0.1,
+            "polling_interval": 0.02,
         }
     # Early acknowledgement leaves nothing for the visibility timeout to redeliver; it is long all the same,
     # because the smallest value of any process on the broker wins.

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+# Resolved by service.folder_broker.
+FOLDER_SCHEME = "cleavefolder"
 _BROKERS = {"redis", "rediss"}
 _DRIVERS = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_broker_url(self) -> str:
-        return self.broker_url or "filesystem://"
+        return self.broker_url or f"{FOLDER_SCHEME}://"
 
     @property
     def artifact_root(self) -> Path:

@@ -1,0 +1,47 @@
+"""The broker of the embedded mode: kombu's filesystem transport, with messages that appear and go at once."""
+
+import time
+import uuid
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, filesystem
+from kombu.utils.json import dumps, loads
+
+from service.platform.settings import FOLDER_SCHEME
+
+
+class Channel(filesystem.Channel):
+    """Kombu writes a message under its final name, where a reader may find it empty and lose it."""
+
+    # Kombu's own classes do not agree on the second name.
+    def _put(self, queue: str, message: Any, **_: Any) -> None:  # type: ignore[override]
+        path = self._folder / f"{time.time_ns()}_{uuid.uuid4()}.{queue}.msg"
+        draft = path.with_suffix(".draft")
+        draft.write_text(dumps(message), encoding="utf-8")
+        draft.rename(path)
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002
+        """Raises queue.Empty."""
+        for path in sorted(self._folder.glob(f"*.{queue}.msg")):
+            taken = path.with_suffix(".taken")
+            try:
+                path.rename(taken)
+            except FileNotFoundError:
+                continue  # another worker has it
+            content = taken.read_text(encoding="utf-8")
+            taken.unlink()
+            return loads(content)
+        raise Empty
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.data_folder_in)
+
+
+class Transport(filesystem.Transport):
+    Channel = Channel
+
+
+TRANSPORT_ALIASES[FOLDER_SCHEME] = f"{__name__}:{Transport.__name__}"
