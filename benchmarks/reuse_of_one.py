@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from benchmarks.reproduce import SCALES, Case, row_path
+from core.acceleration import evaluation_batch
 from core.approaches import Approach, create_approach
 from core.architectures import create
 from core.composition.union import ModuleOptions, build_module
@@ -43,7 +44,7 @@ class Measurement:
     ) -> None:
         self.spec, self.data, self.device = spec, data, device
         self.approach: Approach = create_approach(spec.approach)
-        drawn = batches(data.train, data.info, 256, device=device)
+        drawn = batches(data.train, data.info, evaluation_batch(device), device=device)
         self.classes = len(data.info.class_names)
         self.statistics: ClassStatistics = self.approach.statistics(network.to(device), drawn, self.classes)
         self.network = self.approach.finish(network).to(device).eval()

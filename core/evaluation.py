@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.acceleration import evaluation_batch, fast_layout
 from core.catalog import DatasetInfo
 from core.datasets import ImageSplit, StopRequest, batches, stoppable
 from core.results import MetricValue
 from core.specs import Split
-
-_BATCH = 512
 
 
 @torch.no_grad()
@@ -29,8 +28,10 @@ def predict(
         Interrupted: `should_stop` became true.
     """
     network.to(device)
-    drawn = stoppable(batches(split, info, _BATCH, device=device), should_stop)
-    return torch.cat([network(images).float() for images, _ in drawn]).cpu()  # one wait for the device
+    drawn = stoppable(batches(split, info, evaluation_batch(device), device=device), should_stop)
+    return torch.cat(
+        [network(fast_layout(images)).float() for images, _ in drawn]
+    ).cpu()  # one wait for the device
 
 
 def positions(labels: Tensor, classes: Sequence[int]) -> Tensor:

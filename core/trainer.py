@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from core.acceleration import LAYOUT, arithmetic, autocast, fast_layout, pooled_generators
+from core.acceleration import (
+    LAYOUT,
+    arithmetic,
+    autocast,
+    evaluation_batch,
+    fast_layout,
+    pooled_generators,
+)
 from core.approaches import create_approach
 from core.architectures import create
 from core.checkpoints import Checkpoint, TrainingPosition
@@ -25,7 +32,6 @@ from core.specs import TrainSpec, spec_digest
 from core.statistics import evaluating
 from core.tally import DIVERGED, EpochTally
 
-_EVALUATION_BATCH = 512
 _NETWORK, _MOMENTUM, _TALLY, _BEST = "network.", "momentum.", "tally.", "best."
 
 
@@ -178,7 +184,7 @@ class Trainer:
         """Loss and accuracy on the validation split."""
         sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, right answers, samples
         with evaluating(self.network):
-            plan = BatchPlan(_EVALUATION_BATCH)
+            plan = BatchPlan(evaluation_batch(self._device))
             for images, labels in draw(self._validation, self._data.info, plan, self._device):
                 logits = self.network(fast_layout(images))
                 loss = F.cross_entropy(logits, labels, reduction="sum").double()

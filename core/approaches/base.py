@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, fx, nn
 
+from core.acceleration import fast_layout
 from core.approaches.protocol import LabelledBatches
 from core.derivation import Derivation, derive_mask
 from core.statistics import ClassStatistics, StatisticsAccumulator, evaluating
@@ -47,7 +48,7 @@ class BaseApproach(ABC):
         sums = StatisticsAccumulator(num_classes)
         with evaluating(network), self.fired(network) as fired:
             for images, labels in batches:
-                network(images)
+                network(fast_layout(images))
                 sums.add(fired, labels)
         return sums.result()
 
