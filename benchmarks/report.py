@@ -55,7 +55,7 @@ _COLOURS = {
     "cleave-0.6": "#6fa8ff",
     "cleave-0.15": "#0b2f6b",
 }
-_MARKERS = {"static": "o", "static + amplitudes": "s", "gated": "^"}
+_MARKERS = {"static": "o", "static + amplitudes": "s", "gated, 0.9": "v", "gated": "^"}
 
 
 def write_report(content: Mapping[str, Any], stem: Path) -> list[Path]:

@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,22 @@ from core.errors import Interrupted
 from core.evaluation import multiply_accumulates, parameter_count, positions, predict
 from core.masks import ModuleMask
 from core.modularity import cohesion, coupling
-from core.specs import TrainSpec
+from core.specs import DEFAULT_THRESHOLDS, TrainSpec
 from core.statistics import ClassStatistics
 from core.surgery.masking import has_generators
 from core.training import train
 
-THRESHOLD = 0.9
 RETRAINED_SIZES = (2, 5, 10)
 # Published fine-tuning of a cut module: SGD 0.05, momentum 0.9.
 RETRAIN_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A way to cut a module out: its form, and how often a class must fire a neuron to keep it."""
+
+    options: ModuleOptions
+    threshold: float
 
 
 class Measurement:
@@ -62,24 +69,26 @@ class Measurement:
             multiply_accumulates(standard, data.info.input_shape),
         )
 
-    def mask(self, classes: Sequence[int]) -> ModuleMask:
-        return self.approach.derive(self.statistics, classes, THRESHOLD).mask
+    def mask(self, classes: Sequence[int], threshold: float = DEFAULT_THRESHOLDS["static"]) -> ModuleMask:
+        return self.approach.derive(self.statistics, classes, threshold).mask
 
-    def forms(self, classes: Sequence[int]) -> dict[str, ModuleOptions]:
+    def forms(self, classes: Sequence[int]) -> dict[str, Cut]:
         """The forms this network has; only with generators is there more than one."""
+        published, wide = DEFAULT_THRESHOLDS["static"], DEFAULT_THRESHOLDS["gated"]
         if not has_generators(self.network):
-            return {"static": ModuleOptions("static")}
+            return {"static": Cut(ModuleOptions("static"), published)}
         amplitudes = self.statistics.mean_amplitudes(classes)
         return {
-            "static": ModuleOptions("static"),
-            "static + amplitudes": ModuleOptions("static", amplitudes),
-            "gated": ModuleOptions("gated"),
+            "static": Cut(ModuleOptions("static"), published),
+            "static + amplitudes": Cut(ModuleOptions("static", amplitudes), published),
+            f"gated, {published}": Cut(ModuleOptions("gated"), published),
+            "gated": Cut(ModuleOptions("gated"), wide),
         }
 
-    def cut(self, classes: Sequence[int], options: ModuleOptions) -> nn.Module:
+    def cut(self, classes: Sequence[int], how: Cut) -> nn.Module:
         shape = self.data.info.input_shape
-        mask = self.mask(classes)
-        return build_module(self.network.cpu(), mask, classes, shape, options).network.eval()
+        mask = self.mask(classes, how.threshold)
+        return build_module(self.network.cpu(), mask, classes, shape, how.options).network.eval()
 
     def accuracy(self, module: nn.Module, classes: Sequence[int]) -> float:
         part = self.data.test.restricted(classes)
@@ -116,8 +125,8 @@ class Measurement:
         rows: dict[str, list[dict[str, float]]] = {}
         for classes in subsets:
             rows.setdefault("full model", []).append({"accuracy": self.restricted(classes)})
-            for name, options in self.forms(classes).items():
-                module = self.cut(classes, options)
+            for name, how in self.forms(classes).items():
+                module = self.cut(classes, how)
                 accuracy = self.accuracy(module, classes)
                 loss = self.restricted(classes) - accuracy
                 figures = {"accuracy": accuracy, "loss": loss, **self.sizes(module)}
@@ -127,7 +136,10 @@ class Measurement:
 
     def retrained(self, classes: Sequence[int], epochs: int) -> dict[str, float]:
         """The static module after fine-tuning on its classes, as the papers do (last epoch kept)."""
-        module, seconds = self.cut(classes, ModuleOptions("static")).to(self.device), time.perf_counter()
+        module, seconds = (
+            self.cut(classes, self.forms(classes)["static"]).to(self.device),
+            time.perf_counter(),
+        )
         part = self.data.train.restricted(classes)
         optimizer = torch.optim.SGD(module.parameters(), lr=RETRAIN_RATE, momentum=0.9, nesterov=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)

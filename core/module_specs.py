@@ -8,6 +8,9 @@ from core.job_options import Identifier, JobOptions
 
 Split = Literal["validation", "test"]
 ModuleForm = Literal["static", "gated"]
+# static: as published. A gated module computes what the full model does while it keeps whatever fires: at 0.9
+# single images lose a neuron they need (docs/method.md has the figures).
+DEFAULT_THRESHOLDS: dict[ModuleForm, float] = {"static": 0.9, "gated": 0.01}
 ArtifactFormat = Literal["safetensors", "pt2", "onnx"]
 ALL_FORMATS: tuple[ArtifactFormat, ...] = ("safetensors", "pt2", "onnx")
 _FORMATS = (
@@ -46,8 +49,12 @@ class ExtractSpec(JobOptions):
         True,
         description="static only: scale each unit by its mean mask value over the module's classes.",
     )
-    threshold: float = Field(
-        0.9, gt=0, le=1, description="A unit belongs to a class that fires it at least this often."
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="A neuron belongs to a class that fires it at least this often; "
+        f"null = {DEFAULT_THRESHOLDS['gated']} for gated modules, {DEFAULT_THRESHOLDS['static']} for static.",
     )
     formats: Formats = Field(default_factory=_usual_formats, description=_FORMATS)
     evaluate: bool = Field(True, description="Measure each module on validation and test data.")

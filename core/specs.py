@@ -18,15 +18,23 @@ from core.approach_specs import (
 )
 from core.catalog import ARCHITECTURES, DATASETS, ArchitectureInfo, ArchitectureName, DatasetInfo, DatasetName
 from core.job_options import JobOptions
-from core.module_specs import ArtifactFormat, ComposeSpec, EvaluateSpec, ExtractSpec, ModuleForm, Split
+from core.module_specs import (
+    DEFAULT_THRESHOLDS,
+    ArtifactFormat,
+    ComposeSpec,
+    EvaluateSpec,
+    ExtractSpec,
+    ModuleForm,
+    Split,
+)
 from core.spec_digests import spec_digest
 from core.train_specs import TrainSpec
 
 __all__ = [
-    "ARCHITECTURES", "DATASETS", "GATED_RECIPES", "ApproachSpec", "ArchitectureInfo", "ArchitectureName",
-    "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo", "DatasetName", "EvaluateSpec",
-    "ExtractSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split",
-    "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
+    "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "ApproachSpec", "ArchitectureInfo",
+    "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo", "DatasetName",
+    "EvaluateSpec", "ExtractSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec",
+    "Split", "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
 ]  # fmt: skip
 
 JobSpec = Annotated[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec, Field(discriminator="kind")]

@@ -45,6 +45,11 @@ def forms_of(approach: str) -> tuple[Form, ...]:
     return (_AS_TRAINED,) if approach == "cleave" else _PUBLISHED_FORMS
 
 
+def extra_forms(approach: str) -> tuple[str, ...]:
+    """Forms to extract beside the model's own: they have a threshold, and so neurons, of their own."""
+    return () if approach == "cleave" else ("static",)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What can be made smaller for a quick look."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.client import CleaveClient, CleaveError
 from service.client.schemas import Composition, Job, JobResult
 from service.demo.outcome import ApproachOutcome, ComposedForm, Stopwatch, class_set
-from service.demo.plan import CLASS_SETS, DATASET, Form, Plan, forms_of
+from service.demo.plan import CLASS_SETS, DATASET, Form, Plan, extra_forms, forms_of
 from service.demo.standalone import run_programs
 
 _JOB_WITHIN_S = 900.0
@@ -48,6 +48,9 @@ class Scenario:
         with watch.step(f"{approach}: extract ten modules"):
             job_spec = {"kind": "extract", "model_id": model_id, "formats": ["safetensors"]}
             extracted = self._result(self._client.jobs.create(job_spec), f"{approach}: extract")
+            for form in extra_forms(approach):
+                other = job_spec | {"form": form, "evaluate": False}
+                self._result(self._client.jobs.create(other), f"{approach}: extract {form}")
         outcome = ApproachOutcome(
             approach,
             self._client.models.get(model_id),

@@ -95,7 +95,7 @@ DIGESTS: list[tuple[dict[str, Any], str]] = [
         "b9302b8e4a42ae825ecd30cfc10fb06f75d64004b463fe14de51c17350224731",
     ),
     (
-        {"kind": "extract", "model_id": "mdl_1"},
+        {"kind": "extract", "model_id": "mdl_1", "threshold": 0.9},
         "1057f5cbd35e28064a84d63f7f9e11bae6695138045ad7c684dd68541feb8142",
     ),
     (

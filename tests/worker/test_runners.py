@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.approaches import create_approach
 from core.architectures import create
 from core.artifacts import StoredNetwork
 from core.errors import ClassNotInModelError, MissingPackageError, UnsupportedFormError
 from core.evaluation import best_threshold
-from core.results import ComposeResult, EvaluateResult, ModuleResult
-from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, NemoSpec, Split, StandardSpec
+from core.results import ComposeResult, EvaluateResult, ExtractResult, ModuleResult
+from core.specs import (
+    ComposeSpec,
+    EvaluateSpec,
+    ExtractSpec,
+    ModuleForm,
+    NemoSpec,
+    Split,
+    StandardSpec,
+)
 from tests.worker.runs import GROUPS, Modules, Trained, figure, logits_of, network_of, stored, trained, work
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -123,6 +132,20 @@ class TestExtraction:
         expected = logits_of(model.reference(modules.form, mask, classes), model.data.test, model.data)
         found = logits_of(network_of(modules.files(number)).network, model.data.test, model.data)
         torch.testing.assert_close(found, expected[:, classes], atol=1e-5, rtol=0)
+
+    @pytest.mark.parametrize(("form", "threshold"), [("gated", 0.01), ("static", 0.9)])
+    def test_without_a_threshold_each_form_has_its_own(
+        self, nemo: Trained, tmp_path: Path, form: ModuleForm, threshold: float
+    ) -> None:
+        spec = ExtractSpec(
+            model_id="mdl_1", form=form, classes=[["3"]], formats=["safetensors"], evaluate=False
+        )
+        result = work(spec, tmp_path / form, nemo.files)
+        assert isinstance(result, ExtractResult)
+        (made,) = result.modules
+        approach = create_approach(nemo.model.recipe.approach)
+        expected = approach.derive(nemo.statistics, [3], threshold).mask
+        assert (made.threshold, made.mask_digest) == (threshold, expected.digest())
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_a_detectors_threshold_comes_from_validation_data(self, modules: Modules, number: int) -> None:

@@ -12,7 +12,7 @@ from core.datasets import ImageData, batches
 from core.masks import ModuleMask
 from core.modularity import cohesion, coupling
 from core.results import AnyReport, ExtractResult, MetricValue, Progress, ResultReport, RunnerInput
-from core.specs import ExtractSpec
+from core.specs import DEFAULT_THRESHOLDS, ExtractSpec
 from core.surgery.masking import has_generators, recorded_masks
 from worker.runners.common import (
     CPU,
@@ -36,16 +36,17 @@ def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) ->
     known = parent.recipe.model_classes
     groups = [class_indices(known, names) for names in spec.classes or [[name] for name in known]]
     writer, form = ModuleWriter(job, parent, data), spec.form or default_form(parent.network)
+    threshold = spec.threshold or DEFAULT_THRESHOLDS[form]
     modules, masks = [], {}
     for number, group in enumerate(groups):
         check_stop(should_stop)
         yield Progress(phase="extract", step=number, total=len(groups))
-        derivation = approach.derive(statistics, group, spec.threshold)
+        derivation = approach.derive(statistics, group, threshold)
         folds = form == "static" and spec.fold_amplitudes
         part = ModulePart(
             form=form,
             fold_amplitudes=folds,
-            threshold=spec.threshold,
+            threshold=threshold,
             class_indices=group,
             mask=derivation.mask.to_json(),
             notes=list(derivation.notes),
