@@ -83,11 +83,16 @@ class Presence(threading.Thread):
 
 def open_context(settings: Settings, queues: list[str], draining: Callable[[], bool]) -> WorkerContext:
     """To be called in the process that runs the jobs, after the fork: connections must not cross one."""
+    short = "short" in queues
+    runners = RunnerPool(
+        keep_warm=short or settings.ready_runner,
+        jobs_per_runner=settings.warm_runner_jobs if short else 1,
+    )
     return WorkerContext(
         settings=settings,
         database=Database(settings),
         store=open_store(settings),
-        runners=RunnerPool(keep_warm="short" in queues, jobs_per_runner=settings.warm_runner_jobs),
+        runners=runners,
         owner=new_id("wrk"),
         queues=tuple(queues),
         draining=draining,

@@ -1,10 +1,10 @@
-"""Runners at hand: training gets a fresh process each time, short work one that has torch loaded already."""
+"""Runners at hand, torch loaded: short work shares one, each training gets one that has done nothing yet."""
 
 from worker.process import RunnerProcess
 
 
 class RunnerPool:
-    """The runners of one worker process. With `keep_warm`, one idle runner waits for the next short job."""
+    """The runners of one worker process. With `keep_warm`, one idle runner waits for the next job."""
 
     def __init__(self, *, keep_warm: bool, jobs_per_runner: int) -> None:
         self._keep_warm = keep_warm

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         20, ge=1, description="Attempts that may be lost with their machine or process."
     )
     warm_runner_jobs: int = Field(50, ge=1, description="A warm runner is replaced after this many jobs.")
+    ready_runner: bool = Field(
+        True, description="Start the next training's runner ahead, so that no job waits for torch to load."
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

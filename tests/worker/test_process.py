@@ -11,7 +11,10 @@ import pytest
 
 from core.results import AnyReport, RunnerInput
 from core.specs import EvaluateSpec
+from service.platform.settings import Settings
 from tests.fixtures.waiting import command_of, eventually
+from tests.worker.test_execution import runner_pids
+from worker.context import open_context
 from worker.process import RunnerProcess
 from worker.warm import RunnerPool
 
@@ -66,6 +69,27 @@ def test_a_warm_runner_does_several_jobs_and_is_replaced_after_its_share(tmp_pat
         pool.give_back(third, healthy=False)
     finally:
         pool.close()
+
+
+def test_a_training_gets_a_runner_that_was_started_ahead_and_did_nothing_yet(
+    settings: Settings, tmp_path: Path
+) -> None:
+    opened = open_context(settings.model_copy(update={"ready_runner": True}), ["train"], lambda: False)
+    pool = opened.runners
+    pool.warm_up()
+    (ahead,) = runner_pids()
+    first = pool.take()
+    assert first.pid == ahead
+    assert last_report(first, tmp_path).type == "failure"
+    assert pool.give_back(first, healthy=True) == 0
+    (ahead,) = runner_pids()
+    second = pool.take()
+    assert (second.pid, second.jobs) == (ahead, 0)
+    assert second.pid != first.pid
+    pool.give_back(second, healthy=False)
+    pool.close()
+    opened.database.dispose()
+    assert runner_pids() == []
 
 
 def test_a_dead_idle_runner_is_not_handed_out() -> None:
