@@ -1,6 +1,6 @@
 """What every kind of job accepts, whatever it computes (pydantic, torch-free)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,4 +22,13 @@ class JobOptions(Frozen):
     )
     metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
         default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
+    )
+
+
+class TrainOptions(JobOptions):
+    """What a training accepts beside what it computes; not part of the spec's digest."""
+
+    on_oom: Literal["fail", "accumulate"] = Field(
+        "fail",
+        description="Out of memory: fail, or begin anew with twice the gradient_accumulation, up to 4 times.",
     )

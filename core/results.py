@@ -62,8 +62,10 @@ class CheckpointReport(_Frozen):
     type: Literal["checkpoint"] = "checkpoint"
     path: str
     sha256: str
+    spec_sha256: str = Field(description="Digest of the spec it belongs to; it fits no other.")
     epoch: int
     step: int
+    best: bool = Field(False, description="At the end of the epoch with the best validation accuracy so far.")
     metrics: dict[str, float] = Field(default_factory=dict)
 
 

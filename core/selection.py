@@ -1,4 +1,4 @@
-"""Which epoch's weights a training keeps: the last one's, or with early stopping the best one's."""
+"""Which epoch was the best, and whose weights a training keeps: the last's, or with early stopping its."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _ACCURACY, _EPOCH, _WEIGHTS = "accuracy", "epoch", "weights."
 
 
 class BestEpoch:
-    """The epoch of the highest validation accuracy so far (the earliest of equals) and its weights."""
+    """Epoch of the highest validation accuracy so far (the earliest of equals), and its weights if asked."""
 
     def __init__(self, patience: int | None) -> None:
         self._patience = patience
@@ -18,10 +18,11 @@ class BestEpoch:
 
     def consider(self, network: nn.Module, epoch: int, accuracy: float) -> None:
         """Remember the network as it is now, if it is better than any before."""
-        if self._patience is None or accuracy <= self.accuracy:
+        if accuracy <= self.accuracy:
             return
         self.accuracy, self.epoch = accuracy, epoch
-        self._weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        if self._patience is not None:
+            self._weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def exhausted(self, epoch: int) -> bool:
         """Whether `patience` epochs have brought nothing better; never without early stopping."""
@@ -37,8 +38,8 @@ class BestEpoch:
             network.load_state_dict(self._weights)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """Everything, for a checkpoint; empty before the first epoch and without early stopping."""
-        if not self._weights:
+        """Everything, for a checkpoint; empty before the first epoch."""
+        if self.epoch == 0:
             return {}
         figures = {
             _ACCURACY: torch.tensor(self.accuracy, dtype=torch.float64),

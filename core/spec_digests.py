@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from core.approach_specs import Frozen
-from core.job_options import JobOptions
+from core.job_options import JobOptions, TrainOptions
 
 # Version 0.1 digested every field. A field that is added later enters only when it differs from its default,
 # so that what was accepted or checkpointed before keeps its digest (docs/adr/0010).
@@ -31,14 +31,14 @@ _IDENTITY = ("kind", "name", "recipe")
 
 
 def spec_digest(spec: JobOptions) -> str:
-    """sha256 hex of what determines the result (JobOptions' own fields excluded)."""
+    """sha256 hex of what determines the result (the fields of JobOptions and TrainOptions excluded)."""
     content = _content(spec)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _content(spec: Frozen) -> dict[str, Any]:
     always = {*_IDENTITY, *_FROM_THE_START.get(type(spec).__name__, ())}
-    content, values = dict[str, Any](), spec.model_dump(mode="json", exclude=set(JobOptions.model_fields))
+    content, values = dict[str, Any](), spec.model_dump(mode="json", exclude=set(TrainOptions.model_fields))
     for name, value in values.items():
         own = getattr(spec, name)
         if name in always or own != type(spec).model_fields[name].get_default(call_default_factory=True):

@@ -8,7 +8,7 @@ from pydantic_core import PydanticKnownError
 
 from core.approach_specs import ApproachSpec, CleaveSpec
 from core.catalog import ARCHITECTURES, DATASETS, PACKAGED_NAME, PACKAGES, DatasetName
-from core.job_options import Identifier, JobOptions
+from core.job_options import Identifier, TrainOptions
 
 _DISTILLATION_WEIGHT = 0.5
 
@@ -27,7 +27,7 @@ _ARCHITECTURE_SCHEMA = {
 Architecture = Annotated[str, AfterValidator(_known_architecture), WithJsonSchema(_ARCHITECTURE_SCHEMA)]
 
 
-class TrainSpec(JobOptions):
+class TrainSpec(TrainOptions):
     """Train a network from scratch, modular or standard."""
 
     kind: Literal["train"] = "train"

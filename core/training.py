@@ -117,6 +117,8 @@ def _train_epoch(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
     dead = trainer.tally.dead(list(trainer.masks))
     yield MetricReport(metrics=trainer.finish_epoch())
     yield _progress(trainer, spec)
+    if trainer.leads and trainer.best.epoch == trainer.epoch:
+        yield _store(trainer, watch.folder)
     for unit in dead:
         yield LogReport(level="warning", message=_DEAD.format(epoch=trainer.epoch, unit=unit))
 
@@ -134,13 +136,17 @@ def _after_step(trainer: Trainer, spec: TrainSpec, watch: _Watch) -> Reports:
 
 def _store(trainer: Trainer, folder: Path) -> CheckpointReport:
     trainer.tally.require_finite()
-    stored = write_checkpoint(folder, trainer.snapshot())
+    checkpoint = trainer.snapshot()
+    stored = write_checkpoint(folder, checkpoint)
+    best = trainer.step == 0 and trainer.best.epoch == trainer.epoch > 0
     return CheckpointReport(
         path=stored.name,
         sha256=stored.sha256,
+        spec_sha256=checkpoint.position.spec_sha256,
         epoch=trainer.epoch,
         step=trainer.steps_done,
-        metrics=trainer.tally.means(),
+        best=best,
+        metrics=trainer.tally.means() | ({"validation_accuracy": trainer.best.accuracy} if best else {}),
     )
 
 

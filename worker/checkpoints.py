@@ -15,11 +15,13 @@ _KEPT = 2
 _SUFFIXES = (".safetensors", ".tmp")
 
 
-def newest_good(database: Database, folder: Path, job_id: str) -> Checkpoint | None:
-    """The furthest checkpoint whose file is there and has the recorded digest."""
+def newest_good(database: Database, folder: Path, job_id: str, spec_sha256: str) -> Checkpoint | None:
+    """The furthest checkpoint of this spec whose file is there and has the recorded digest."""
     with database.read() as session:
         points = checkpoints_newest_first(session, job_id)
     for point in points:
+        if point.spec_sha256 != spec_sha256:
+            continue
         path = folder / point.path
         if path.is_file() and _sha256(path) == point.sha256:
             return point
@@ -29,23 +31,20 @@ def newest_good(database: Database, folder: Path, job_id: str) -> Checkpoint | N
 
 
 def tidy(database: Database, folder: Path, point: Checkpoint | None) -> None:
-    """Remove what earlier attempts left: unfinished and unreported files, and all but the last two."""
-    with database.read() as session:
-        points = checkpoints_newest_first(session, job_id=folder.name)
-    present = [known.path for known in points if (folder / known.path).is_file()]
-    kept = {*present[:_KEPT], point and point.path}
+    """Remove what earlier attempts left: unfinished, unreported, all but the last two and the best."""
+    kept, _ = _sorted(database, folder)
+    if point is not None:
+        kept.add(point.path)
     for path in folder.iterdir():
         if path.suffix in _SUFFIXES and path.name not in kept:
             path.unlink(missing_ok=True)
 
 
 def prune(database: Database, folder: Path) -> None:
-    """Remove all but the last two on record. What is not on record yet is newer than they are: it stays."""
-    with database.read() as session:
-        points = checkpoints_newest_first(session, job_id=folder.name)
-    present = [folder / point.path for point in points if (folder / point.path).is_file()]
-    for path in present[_KEPT:]:
-        path.unlink(missing_ok=True)
+    """Remove all on record but the last two and the best. What is not on record yet is newer: it stays."""
+    _, spare = _sorted(database, folder)
+    for name in spare:
+        (folder / name).unlink(missing_ok=True)
 
 
 def close(folder: Path, *, succeeded: bool) -> None:
@@ -55,6 +54,15 @@ def close(folder: Path, *, succeeded: bool) -> None:
     else:
         with suppress(OSError):  # not empty, or never made
             folder.rmdir()
+
+
+def _sorted(database: Database, folder: Path) -> tuple[set[str], set[str]]:
+    """Files on record that are kept, and those that are not."""
+    with database.read() as session:
+        points = checkpoints_newest_first(session, job_id=folder.name)
+    present = [point for point in points if (folder / point.path).is_file()]
+    kept = {point.path for number, point in enumerate(present) if number < _KEPT or point.best}
+    return kept, {point.path for point in present} - kept
 
 
 def _sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.results import FileRef, JobResult, RunnerInput
-from core.specs import parse_job_spec
+from core.specs import parse_job_spec, spec_digest
 from service.inputs import job_inputs
 from service.jobs import leases, validation
 from service.jobs.endings import Failed, settle
@@ -97,10 +97,11 @@ class Attempt:
             files = job_inputs(session, self._context.store, spec)
         self._stage.open()
         self._checkpoints.mkdir(parents=True, exist_ok=True)
-        point = checkpoints.newest_good(self._context.database, self._checkpoints, lease.job_id)
+        digest = spec_digest(spec)
+        point = checkpoints.newest_good(self._context.database, self._checkpoints, lease.job_id, digest)
         if claim.attempt > 1 or point is not None:
             with self._context.database.write() as session:
-                record_start(session, lease, claim.attempt, point)
+                record_start(session, lease, claim.attempt, point, digest)
             # The lease held a moment ago: what is removed is nobody's.
             checkpoints.tidy(self._context.database, self._checkpoints, point)
         data_root = self._context.settings.data_root

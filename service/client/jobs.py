@@ -16,6 +16,7 @@ class Checkpoint(Resource):
     path: str
     epoch: int
     step: int
+    best: bool = False
 
 
 class Attempt(Resource):

@@ -67,6 +67,7 @@ CHECKPOINT: dict[str, Any] = {
     "attempt": 1,
     "epoch": 4,
     "step": 80,
+    "best": False,
     "metrics": {"loss": 0.21},
     "created_at": "2026-01-15T10:03:20.400Z",
 }

@@ -23,6 +23,8 @@ def inherit(session: Session, source: Job, heir: Job) -> None:
     root = settings_of(session).checkpoint_root
     epochs = []
     for point in repository.checkpoints_of(session, source.id):
+        if point.spec_sha256 != heir.spec_sha256:  # of an attempt that computed something else
+            continue
         # Hard links: each job removes its own names. Whatever cannot be linked is trained again.
         with suppress(OSError):
             (root / heir.id).mkdir(parents=True, exist_ok=True)

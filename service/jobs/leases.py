@@ -18,7 +18,10 @@ StopWish = Literal["cancel", "pause"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours until the lease expires. `spent_s`: running time of all earlier attempts."""
+    """A job that is ours until the lease expires. `spec`: as this attempt is to compute it.
+
+    `spent_s`: running time of all earlier attempts.
+    """
 
     lease: Lease
     tenant_id: str
@@ -74,12 +77,15 @@ def claim(
         return None
     session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
     spent_s = _spent_s(session, job_id)
-    data = {"attempt": job.attempt}
-    session.add(JobAttempt(job_id=job.id, lease_token=job.lease_token, worker_id=owner, **data))
-    started = [("job.state", {"state": job.state, **data}), ("job.attempt", {**data, "outcome": None})]
+    data, overrides = {"attempt": job.attempt}, retries.overrides(session, job)
+    attempt = JobAttempt(job_id=job.id, lease_token=job.lease_token, worker_id=owner, **data)
+    attempt.overrides = overrides
+    session.add(attempt)
+    told = {**data, "outcome": None, **({"overrides": overrides} if overrides else {})}
+    started = [("job.state", {"state": job.state, **data}), ("job.attempt", told)]
     change(session, job_id, {}, events=started)
     lease = Lease(job_id=job.id, token=job.lease_token, owner=owner)
-    return Claim(lease, job.tenant_id, job.kind, job.attempt, dict(job.spec), spent_s)
+    return Claim(lease, job.tenant_id, job.kind, job.attempt, {**job.spec, **(overrides or {})}, spent_s)
 
 
 def renew(session: Session, lease: Lease, ttl_s: float) -> StopWish | None:

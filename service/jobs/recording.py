@@ -6,7 +6,7 @@ Every write carries the lease.
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.results import CheckpointReport, LogReport, MetricValue
@@ -50,13 +50,17 @@ def record(session: Session, lease: Lease, attempt: int, notes: Notes) -> None:
         raise LeaseLost(lease.job_id)
     for metric in notes.metrics:
         session.add(Metric(tenant_id=job.tenant_id, job_id=job.id, **metric.model_dump()))
+    if any(point.best for point in notes.checkpoints):
+        _forget_best(session, job.id)
     for point in notes.checkpoints:
         content = point.model_dump(exclude={"type"})
         session.merge(Checkpoint(job_id=job.id, attempt=attempt, **content))
 
 
-def record_start(session: Session, lease: Lease, attempt: int, point: Checkpoint | None) -> None:
-    """Note which checkpoint the attempt starts from, and drop the curves it will draw again.
+def record_start(
+    session: Session, lease: Lease, attempt: int, point: Checkpoint | None, spec_sha256: str
+) -> None:
+    """Note which checkpoint the attempt starts from; drop what it will report again, or has no use for.
 
     Raises LeaseLost.
     """
@@ -71,8 +75,20 @@ def record_start(session: Session, lease: Lease, attempt: int, point: Checkpoint
         .execution_options(synchronize_session=False)
     )
     # Epochs completed after the checkpoint are trained and reported again, with the same figures.
-    repeated = Metric.epoch > (0 if point is None else point.epoch)
-    session.execute(delete(Metric).where(Metric.job_id == lease.job_id, repeated))
+    epoch = 0 if point is None else point.epoch
+    session.execute(delete(Metric).where(Metric.job_id == lease.job_id, Metric.epoch > epoch))
+    _forget_best(session, lease.job_id, Checkpoint.epoch > epoch)
+    other = Checkpoint.spec_sha256 != spec_sha256
+    session.execute(delete(Checkpoint).where(Checkpoint.job_id == lease.job_id, other))
+
+
+def _forget_best(session: Session, job_id: str, *conditions: ColumnElement[bool]) -> None:
+    session.execute(
+        update(Checkpoint)
+        .where(Checkpoint.job_id == job_id, Checkpoint.best, *conditions)
+        .values(best=False)
+        .execution_options(synchronize_session="fetch")
+    )
 
 
 def checkpoints_newest_first(session: Session, job_id: str) -> list[Checkpoint]:

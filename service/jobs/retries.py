@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import takewhile
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,12 +13,13 @@ from service.platform.settings import Settings
 CRASHES_WITHOUT_PROGRESS = 3
 _LOST = ("infra", "stalled")
 _LONGEST_DELAY_S = 60.0
+_MOST_DOUBLINGS, _MOST_PIECES = 4, 256
 
 # By cause: how many attempts may end so before the job fails. Lost ones have a budget in common.
 ALLOWED: dict[str, Callable[[Job, Settings], int]] = {
     "user": lambda _job, _settings: 1,
     "timeout": lambda _job, _settings: 1,
-    "oom": lambda _job, _settings: 1,
+    "oom": lambda job, _settings: 1 + _doublings(job.spec),
     "internal": lambda _job, settings: settings.max_attempts,
     "infra": lambda _job, settings: settings.max_infra_attempts,
     "stalled": lambda _job, settings: settings.max_infra_attempts,
@@ -43,6 +45,21 @@ def is_crash_loop(session: Session, job_id: str) -> bool:
     newest = _fruitless(session, job_id)[:CRASHES_WITHOUT_PROGRESS]
     crashes = [a for a in newest if a.outcome == "lost" and a.exit_code is not None]
     return len(crashes) == CRASHES_WITHOUT_PROGRESS
+
+
+def overrides(session: Session, job: Job) -> dict[str, Any] | None:
+    """What the next attempt computes differently from the spec, given how earlier ones ended."""
+    refused = select(func.count()).where(JobAttempt.job_id == job.id, JobAttempt.cause == "oom")
+    doublings = session.scalar(refused) or 0
+    return {"gradient_accumulation": job.spec["gradient_accumulation"] << doublings} if doublings else None
+
+
+def _doublings(spec: dict[str, Any]) -> int:
+    """How often a training may take half as many images at once: each piece of a batch keeps two."""
+    if spec.get("on_oom") != "accumulate":
+        return 0
+    most = min(spec["batch_size"] // 2, _MOST_PIECES) // spec["gradient_accumulation"]
+    return min(int(most).bit_length() - 1, _MOST_DOUBLINGS)
 
 
 def _fruitless(session: Session, job_id: str) -> list[JobAttempt]:

@@ -79,6 +79,7 @@ class AttemptRead(_Row):
     attempt: int
     worker_id: str
     resumed_from: str | None = Field(description="The checkpoint it started from.")
+    overrides: dict[str, Any] | None = Field(description="Fields of the spec that it computed differently.")
     outcome: str | None = Field(
         description="succeeded, failed, cancelled, interrupted or lost; null = running."
     )
@@ -180,6 +181,7 @@ class CheckpointRead(_Row):
     attempt: int
     epoch: int
     step: int
+    best: bool = Field(description="Of the epoch with the best validation accuracy; it stays on disk too.")
     metrics: dict[str, Any]
     created_at: datetime
 

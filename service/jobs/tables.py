@@ -59,6 +59,7 @@ class JobAttempt(Base):
     lease_token: Mapped[int] = mapped_column(Integer)
     worker_id: Mapped[str] = mapped_column(String(64))
     resumed_from: Mapped[str | None] = mapped_column(String(200))
+    overrides: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     outcome: Mapped[str | None] = mapped_column(String(32))  # succeeded, failed, cancelled, interrupted, lost
     cause: Mapped[str | None] = mapped_column(String(32))  # user, infra, stalled, oom, timeout, internal
     exit_code: Mapped[int | None] = mapped_column(Integer)
@@ -89,6 +90,8 @@ class Checkpoint(Base):
     path: Mapped[str] = mapped_column(String(200), primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer)
     sha256: Mapped[str] = mapped_column(String(64))
+    spec_sha256: Mapped[str] = mapped_column(String(64))
+    best: Mapped[bool] = mapped_column(default=False)
     epoch: Mapped[int] = mapped_column(Integer)
     step: Mapped[int] = mapped_column(Integer)
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE, default=dict)

@@ -33,10 +33,22 @@ class TestReports:
     def test_an_interval_of_zero_stores_every_step(self, stored: tuple[Run, Path]) -> None:
         result, folder = stored
         reports = result.of(CheckpointReport)
-        assert [report.step for report in reports] == list(range(1, 10))
+        assert [report.step for report in reports if not report.best] == list(range(1, 10))
         assert sorted(path.name for path in folder.iterdir()) == sorted(report.path for report in reports)
         for report in reports:
             load_checkpoint(folder / report.path, report.sha256)
+
+    def test_the_end_of_an_epoch_better_than_all_before_is_stored_as_the_best(
+        self, stored: tuple[Run, Path]
+    ) -> None:
+        result, _ = stored
+        accuracy = [m.value for m in result.metrics if (m.split, m.name) == ("validation", "accuracy")]
+        better = [n for n, value in enumerate(accuracy, 1) if value > max([-1.0, *accuracy[: n - 1]])]
+        best = [report for report in result.of(CheckpointReport) if report.best]
+        assert [(report.epoch, report.step) for report in best] == [(epoch, 3 * epoch) for epoch in better]
+        assert [report.metrics for report in best] == [
+            {"validation_accuracy": accuracy[epoch - 1]} for epoch in better
+        ]
 
     def test_progress_begins_at_zero_and_ends_complete(self, stored: tuple[Run, Path]) -> None:
         progress = stored[0].of(Progress)
@@ -113,7 +125,7 @@ def test_reports_refuse_figures_that_json_lacks(value: float) -> None:
     with pytest.raises(ValidationError, match="finite number"):
         MetricValue(name="loss", value=value)
     with pytest.raises(ValidationError, match="finite number"):
-        CheckpointReport(path="p", sha256="0", epoch=1, step=1, metrics={"loss": value})
+        CheckpointReport(path="p", sha256="0", spec_sha256="1", epoch=1, step=1, metrics={"loss": value})
 
 
 def test_a_unit_that_went_dark_is_reported(digits: ImageData, tmp_path: Path) -> None:

@@ -1,17 +1,13 @@
 """Attempts with real runners: success, kill, cancel, timeout, drain, and a lease that is lost meanwhile."""
 
-import hashlib
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
-from core.results import CheckpointReport
 from service.artifacts.tables import Artifact
 from service.jobs import leases, service
 from service.jobs.inheritance import inherit
@@ -19,13 +15,11 @@ from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.models.tables import Metric, Model
 from service.platform.database import Database
 from service.platform.settings import Settings
-from tests.fixtures.jobs import claimed, queued, read_job, states_of
+from tests.fixtures.jobs import queued, read_job, states_of
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.conftest import Drain
-from worker.checkpoints import newest_good, tidy
 from worker.context import WorkerContext
 from worker.execution import execute
-from worker.recorder import Recorder
 
 # Small enough to end in a second, checkpointed at every step so that any moment can be resumed.
 SHORT = {"epochs": 12, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0}
@@ -190,62 +184,3 @@ def test_the_users_mistake_fails_the_job_at_once(
     assert job.error is not None
     assert (job.error["code"], job.error["cause"]) == ("data_root_missing", "user")
     assert not (settings.checkpoint_root / job_id).exists()
-
-
-def test_an_attempt_begins_with_what_can_be_resumed_and_nothing_else(
-    database: Database, tenant: str, tmp_path: Path
-) -> None:
-    job_id = queued(database, tenant)
-    folder = tmp_path / job_id
-    folder.mkdir()
-    with database.write() as session:
-        for step in range(4):
-            (folder / f"{step}.safetensors").touch()
-            row = {"path": f"{step}.safetensors", "sha256": "0" * 64, "epoch": 0, "step": step}
-            session.add(Checkpoint(job_id=job_id, attempt=1, **row))
-    for name in ("9.safetensors", "9.safetensors.77.tmp", "notes.txt"):
-        (folder / name).touch()
-    with database.read() as session:
-        point = session.get_one(Checkpoint, (job_id, "1.safetensors"))
-    tidy(database, folder, point)
-    left = {path.name for path in folder.iterdir()}
-    assert left == {"1.safetensors", "2.safetensors", "3.safetensors", "notes.txt"}
-
-
-def test_a_checkpoint_goes_only_when_two_newer_ones_are_on_record(
-    database: Database, tenant: str, tmp_path: Path
-) -> None:
-    job_id = queued(database, tenant)
-    claim = claimed(database, job_id)
-    folder = tmp_path / job_id
-    folder.mkdir()
-    recorder = Recorder(database, claim, folder)
-    for step in range(5):
-        (folder / f"{step}.safetensors").touch()
-    left = []
-    for step in range(3):  # the supervisor hears of three of the five
-        recorder.add(CheckpointReport(path=f"{step}.safetensors", sha256="0" * 64, epoch=0, step=step))
-        left.append(sorted(int(path.stem) for path in folder.iterdir()))
-    assert left == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [1, 2, 3, 4]]
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage"])
-def test_a_damaged_checkpoint_is_passed_over(
-    database: Database, tenant: str, tmp_path: Path, damage: bytes
-) -> None:
-    job_id = queued(database, tenant)
-    content = {"a": b"older", "b": b"newer"}
-    with database.write() as session:
-        for step, (name, data) in enumerate(content.items()):
-            (tmp_path / name).write_bytes(data)
-            digest = hashlib.sha256(data).hexdigest()
-            session.add(Checkpoint(job_id=job_id, path=name, attempt=1, sha256=digest, epoch=0, step=step))
-    found = newest_good(database, tmp_path, job_id)
-    assert found is not None
-    assert found.path == "b"
-    (tmp_path / "b").write_bytes(damage)
-    found = newest_good(database, tmp_path, job_id)
-    assert found is not None
-    assert found.path == "a"
-    (tmp_path / "a").unlink()
-    assert newest_good(database, tmp_path, job_id) is None

@@ -1,5 +1,6 @@
 """Memory: measured with the runner's children, limited, and told as what it is."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -7,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sqlalchemy import select, update
+
 from core.results import FailureReport, RunnerInput
+from core.specs import spec_digest
+from service.jobs.tables import Checkpoint, Job
+from service.platform.clock import db_now
 from service.platform.database import Database
 from tests.fixtures.jobs import queued, read_job, train_spec
 from tests.fixtures.waiting import children_of, eventually
@@ -59,6 +65,38 @@ def test_a_runner_that_holds_too_much_is_killed_and_the_job_told_why(
     assert "this worker allows 100 MB" in job.error["message"]
     assert "batch_size" in job.error["message"]
     assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "oom")]
+
+
+def test_a_training_may_begin_again_with_fewer_images_at_once(
+    database: Database, tenant: str, context: WorkerContext
+) -> None:
+    asked = {"epochs": 3, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0}
+    job_id = queued(database, tenant, **asked, on_oom="accumulate")
+    spec = train_spec(**asked)
+    folder = context.settings.checkpoint_root / job_id
+    with database.write() as session:  # of an attempt with the spec as it was asked
+        session.add(
+            Checkpoint(
+                job_id=job_id, path="old.safetensors", sha256=hashlib.sha256(b"state").hexdigest(),
+                spec_sha256=spec_digest(spec), attempt=0, epoch=2, step=4,
+            )
+        )  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "old.safetensors").write_bytes(b"state")
+    execute(limited(context, 100), job_id)
+    with database.write() as session:
+        session.execute(update(Job).values(available_at=db_now()))
+    execute(context, job_id)
+
+    first, second = attempts_of(database, job_id)
+    assert (first.cause, first.overrides, first.resumed_from) == ("oom", None, "old.safetensors")
+    assert (second.outcome, second.resumed_from) == ("succeeded", None)
+    assert second.overrides == {"gradient_accumulation": 2}
+    with database.read() as session:
+        points = session.scalars(select(Checkpoint)).all()
+    changed = spec_digest(spec.model_copy(update={"gradient_accumulation": 2}))
+    assert {point.spec_sha256 for point in points} == {changed}
+    assert [point.best for point in points].count(True) == 1
 
 
 def report_of(runner: RunnerProcess, job: RunnerInput) -> FailureReport:

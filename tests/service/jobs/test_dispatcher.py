@@ -119,7 +119,7 @@ class TestCare:
         under_way, failed = queued(database, tenant), queued(database, tenant)
         claim = claimed(database, failed)
         with database.write() as session:
-            settle(session, claim.lease, Failed("out_of_memory", "No memory.", "oom"), settings)
+            settle(session, claim.lease, Failed("internal_error", "A fault.", "internal"), settings)
         for number in range(3):
             add_worker(database, number=number)
         dispatcher.once()

@@ -1,7 +1,7 @@
 """How an attempt ended, and what that means for its job."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from service.jobs.endings import Crashed, Ending, Failed, Stalled, Stopped, settle
 from service.jobs.states import JobState
@@ -69,6 +69,28 @@ class TestSettle:
         assert (job.error["code"], job.error["cause"]) == ("some_code", cause)
         assert ("batch_size" in job.error["message"]) is (cause == "oom")
 
+    @pytest.mark.parametrize(
+        ("batch_size", "accumulation", "expected"),
+        [(128, 1, [1, 2, 4, 8, 16]), (16, 2, [2, 4, 8]), (3, 1, [1])],
+    )
+    def test_a_training_out_of_memory_takes_half_as_many_images_at_once_while_it_can(
+        self, database: Database, tenant: str, settings: Settings, batch_size: int, accumulation: int,
+        expected: list[int],
+    ) -> None:  # fmt: skip
+        asked = {"batch_size": batch_size, "gradient_accumulation": accumulation}
+        job_id = queued(database, tenant, **asked, on_oom="accumulate")
+        failed = Failed("out_of_memory", "No memory.", "oom")
+        states = ["queued"]
+        while states[-1] == "queued":
+            states.append(self.end(database, job_id, failed, settings)[0])
+        with database.read() as session:
+            attempts = session.scalars(select(JobAttempt).order_by(JobAttempt.attempt)).all()
+        used = [(a.overrides or {}).get("gradient_accumulation", accumulation) for a in attempts]
+        assert used == expected
+        assert read_job(database, job_id).spec["gradient_accumulation"] == accumulation
+        told = [event.data.get("overrides") for event in events_of(database, job_id)]
+        assert [data["gradient_accumulation"] for data in told if data] == expected[1:]
+
     @pytest.mark.parametrize("cause", ["infra", "stalled"])
     def test_lost_attempts_have_a_budget_in_common_and_wait_unless_they_got_on(
         self, database: Database, tenant: str, settings: Settings, cause: str
@@ -97,7 +119,8 @@ class TestSettle:
         claim = claimed(database, job_id)
         with database.write() as session:
             if checkpoint:
-                place = {"path": f"c{claim.attempt}", "sha256": "0" * 64, "epoch": claim.attempt, "step": 1}
+                digests = {"sha256": "0" * 64, "spec_sha256": "0" * 64}
+                place = {"path": f"c{claim.attempt}", **digests, "epoch": claim.attempt, "step": 1}
                 session.add(Checkpoint(job_id=job_id, attempt=claim.attempt, **place))
             state = settle(session, claim.lease, ending, settings).value
         job = read_job(database, job_id)

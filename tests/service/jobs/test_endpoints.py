@@ -17,7 +17,7 @@ from service.jobs.recording import Notes, record
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.client import Account, Api
-from tests.fixtures.jobs import claimed
+from tests.fixtures.jobs import claimed, read_job
 
 TRAIN: dict[str, Any] = {
     "kind": "train",
@@ -139,7 +139,7 @@ class TestRead:
             metrics=[
                 MetricValue(name="loss", value=v, split="train", epoch=e) for e, v in ((1, 2.0), (2, 1.0))
             ],
-            checkpoints=[CheckpointReport(path="e1", sha256="a" * 64, epoch=1, step=5)],
+            checkpoints=[CheckpointReport(path="e1", sha256="a" * 64, spec_sha256="b" * 64, epoch=1, step=5)],
             logs=[LogReport(message="hello")],
         )
         with database.write() as session:
@@ -249,8 +249,9 @@ class TestCancelAndRetry:
         folder = settings.checkpoint_root / job_id
         folder.mkdir(parents=True)
         (folder / "second").write_bytes(b"state")
+        digest = read_job(database, job_id).spec_sha256
         points = [
-            CheckpointReport(path=name, sha256="0" * 64, epoch=epoch, step=0, metrics={})
+            CheckpointReport(path=name, sha256="0" * 64, spec_sha256=digest, epoch=epoch, step=0, metrics={})
             for epoch, name in ((1, "first"), (2, "second"))
         ]
         figures = [MetricValue(name="loss", value=0.1, split="train", epoch=e) for e in (1, 2, 3)]

@@ -11,6 +11,8 @@ from service.platform.clock import db_now
 from service.platform.database import Database
 from tests.fixtures.jobs import claimed, queued
 
+SPEC = "5" * 64
+
 
 def _curve(*epochs: int) -> Notes:
     return Notes(metrics=[MetricValue(name="loss", value=1 / e, split="train", epoch=e) for e in epochs])
@@ -26,7 +28,7 @@ def _epochs(database: Database, job_id: str) -> list[int | None]:
 def test_a_resumed_attempt_draws_its_part_of_the_curve_anew(database: Database, tenant: str) -> None:
     job_id = queued(database, tenant)
     first = claimed(database, job_id)
-    point = CheckpointReport(path="e1", sha256="0" * 64, epoch=1, step=40)
+    point = CheckpointReport(path="e1", sha256="0" * 64, spec_sha256=SPEC, epoch=1, step=40)
     notes = _curve(1, 2, 3)
     notes.checkpoints.append(point)
     with database.write() as session:
@@ -38,7 +40,7 @@ def test_a_resumed_attempt_draws_its_part_of_the_curve_anew(database: Database, 
     second = claimed(database, job_id)
     with database.write() as session:
         newest = checkpoints_newest_first(session, job_id)[0]
-        record_start(session, second.lease, second.attempt, newest)
+        record_start(session, second.lease, second.attempt, newest, SPEC)
     assert _epochs(database, job_id) == [1]
     with database.write() as session:
         record(session, second.lease, second.attempt, _curve(2, 3))
@@ -53,5 +55,5 @@ def test_an_attempt_from_the_start_draws_all_of_it_anew(database: Database, tena
     claim = claimed(database, job_id)
     with database.write() as session:
         record(session, claim.lease, claim.attempt, _curve(1, 2))
-        record_start(session, claim.lease, claim.attempt, None)
+        record_start(session, claim.lease, claim.attempt, None, SPEC)
     assert _epochs(database, job_id) == []
