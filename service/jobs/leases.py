@@ -8,9 +8,9 @@ from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.jobs import retries
-from service.jobs.states import JobState
+from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import Job, JobAttempt, OutboxMessage
-from service.jobs.transitions import ACTIVE, Lease, LeaseLost, await_check, change, move, requeue
+from service.jobs.transitions import Lease, LeaseLost, await_check, change, move, requeue
 from service.platform.clock import db_now
 
 StopWish = Literal["cancel", "pause"]
@@ -145,7 +145,7 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
     job = session.scalar(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(list(ACTIVE)), Job.lease_expires_at < db_now())
-        .values(lease_owner=None, version=Job.version + 1)
+        .values(version=Job.version + 1)
         .returning(Job),
         execution_options={"populate_existing": True, "synchronize_session": False},
     )

@@ -6,9 +6,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from service.jobs import repository
-from service.jobs.states import JobState
+from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
-from service.jobs.transitions import ACTIVE, hint, queue_of, release
+from service.jobs.transitions import hint, queue_of, release
 from service.platform.clock import db_now
 
 WORKER_SILENT_MS = 15_000

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.results import CheckpointReport, LogReport, MetricValue
+from service.jobs.states import ACTIVE
 from service.jobs.tables import Checkpoint, JobAttempt
-from service.jobs.transitions import ACTIVE, Lease, LeaseLost, change
+from service.jobs.transitions import Lease, LeaseLost, change
 from service.models.tables import Metric
 
 

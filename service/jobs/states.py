@@ -18,29 +18,19 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 
+# The states in which a worker holds the job.
+ACTIVE = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.CANCELLING})
+
+# The database refuses any other change: a new one here needs a migration of its trigger.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset({JobState.VALIDATING, JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
     JobState.VALIDATING: frozenset({JobState.QUEUED, JobState.PENDING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.QUEUED: frozenset(
-        {
-            JobState.RUNNING,
-            JobState.PENDING,
-            JobState.CANCELLED,
-            JobState.FAILED,
-            JobState.EXPIRED,
-        }
-    ),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PENDING, JobState.CANCELLED, JobState.EXPIRED}),
     JobState.RUNNING: frozenset(
-        {
-            JobState.SUCCEEDED,
-            JobState.FAILED,
-            JobState.CANCELLING,
-            JobState.INTERRUPTED,
-            JobState.RUNNING,
-        }
+        {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.INTERRUPTED}
     ),
-    JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.PENDING, JobState.CANCELLED, JobState.FAILED}),
-    JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED}),
+    JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.PENDING, JobState.CANCELLED}),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.SUCCEEDED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),

@@ -1,25 +1,44 @@
 """Jobs and everything that tells their story: attempts, events, checkpoints, hints to publish."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, Integer, String, event
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
-from service.jobs.states import JobState
+from service.jobs.states import ACTIVE, TERMINAL, JobState
 from service.platform.clock import Instant, db_now
 from service.platform.database import JSON_TYPE, Base, TenantOwned
 from service.platform.wakeups import announce
 
 DISPATCH = "dispatch"
+_NOT_STARTED = (JobState.PENDING, JobState.VALIDATING, JobState.QUEUED)
+_PAUSABLE = (JobState.PENDING, JobState.RUNNING, JobState.INTERRUPTED)
+_AFTER_QUEUEING = (
+    JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED, JobState.CANCELLING, JobState.SUCCEEDED,
+)  # fmt: skip
+
+
+def _among(states: Iterable[JobState]) -> str:
+    return "state IN (" + ", ".join(sorted(f"'{state}'" for state in states)) + ")"
 
 
 class Job(TenantOwned, Base):
-    """One piece of long work; `version` grows with every change, `lease_token` (the fence) with a claim."""
+    """One piece of long work; `version` grows with every change, `lease_token` (the fence) with a claim.
+
+    A trigger, which only the migrations know, refuses changes of `state` outside `TRANSITIONS`.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("state IN (" + ", ".join(f"'{s}'" for s in JobState) + ")", name="state"),
+        CheckConstraint(_among(JobState), name="state"),
+        CheckConstraint(f"({_among(ACTIVE)}) = (lease_owner IS NOT NULL)", name="lease_owner"),
+        CheckConstraint(f"({_among(ACTIVE)}) = (lease_expires_at IS NOT NULL)", name="lease_expires_at"),
+        CheckConstraint(f"({_among(TERMINAL)}) = (finished_at IS NOT NULL)", name="finished_at"),
+        CheckConstraint(f"queued_at IS NOT NULL OR NOT {_among(_AFTER_QUEUEING)}", name="queued_at"),
+        CheckConstraint(f"paused_at IS NULL OR {_among(_PAUSABLE)}", name="paused_at"),
+        CheckConstraint(f"expires_at IS NULL OR {_among(_NOT_STARTED)}", name="expires_at"),
         Index("ix_jobs_queue", "state", "priority", "queued_at"),
         Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     )

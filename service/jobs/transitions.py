@@ -31,8 +31,6 @@ class LeaseLost(Exception):  # noqa: N818 - an order to stop, not an error of th
     """Somebody else owns the job now; whatever this worker has made is discarded."""
 
 
-# The states in which a worker holds the job.
-ACTIVE = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.CANCELLING})
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 _BEFORE_QUEUEING = frozenset({JobState.PENDING, JobState.VALIDATING})
 

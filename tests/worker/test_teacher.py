@@ -10,12 +10,11 @@ from core.artifacts import RECIPE
 from core.errors import ArtifactError
 from core.specs import StandardSpec
 from service import submission
-from service.jobs.states import JobState
 from service.models import service as models
 from service.models.tables import Metric
 from service.platform.database import Database
 from service.registration import register_result
-from tests.fixtures.jobs import read_job, train_spec
+from tests.fixtures.jobs import read_job, succeed, train_spec
 from tests.worker.runs import stored, trained, work
 from worker.context import WorkerContext
 from worker.execution import execute
@@ -48,8 +47,9 @@ def _teacher(database: Database, tenant: str, context: WorkerContext, folder: Pa
     with database.write(tenant) as session:
         job = submission.submit(session, tenant, train_spec())
         blobs = {file.path: context.store.ingest(folder / "train" / file.path) for file in result.files}
-        job.state = JobState.SUCCEEDED.value
-        return str(register_result(session, job, result, blobs)["model_id"])
+        public = register_result(session, job, result, blobs)
+        succeed(session, job.id, public)
+        return str(public["model_id"])
 
 
 @pytest.mark.parametrize("wrong", ["dataset_digest", "classes"])

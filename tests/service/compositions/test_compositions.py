@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from service.jobs import leases
 from service.jobs.states import JobState
 from service.jobs.tables import Job
+from service.jobs.transitions import move
 from tests.fixtures.client import Account, Api
 
 
@@ -170,14 +172,16 @@ class TestIdentity:
         }
         assert len(ids) == 1
 
-    @pytest.mark.parametrize("end", [JobState.FAILED, JobState.CANCELLED])
+    @pytest.mark.parametrize("end", [JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED])
     def test_a_failed_one_gets_a_new_job_for_the_same_row(
         self, api: Api, account: Account, model_id: str, end: JobState
     ) -> None:
         account.registry.extract(model_id, {"cat": 0.9})
         first = compose(account, classes=["cat"]).json()
         with api.database.write() as session:
-            session.get_one(Job, first["job"]["id"]).state = end.value
+            if end is JobState.FAILED:
+                leases.claim(session, first["job"]["id"], "wrk_test", 60.0)
+            assert move(session, first["job"]["id"], end) is not None
 
         second = compose(account, classes=["cat"]).json()
 

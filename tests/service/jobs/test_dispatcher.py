@@ -148,8 +148,10 @@ class TestCare:
 
     def test_mends_an_interrupted_job(self, database: Database, tenant: str, dispatcher: Dispatcher) -> None:
         job_id = queued(database, tenant)
+        claimed(database, job_id)
         with database.write() as session:
-            session.execute(update(Job).values(state="interrupted"))
+            no_lease = {"lease_owner": None, "lease_expires_at": None}
+            session.execute(update(Job).values(state="interrupted", **no_lease))
         dispatcher.reap()
         assert read_job(database, job_id).state == "queued"
 
