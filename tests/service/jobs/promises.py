@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from core.results import MetricValue, TrainResult
 from service.jobs import leases
 from service.jobs.leases import AttemptEnd
-from service.jobs.states import TERMINAL, TRANSITIONS, JobState
+from service.jobs.states import ACTIVE, TERMINAL, TRANSITIONS, JobState
 from service.jobs.tables import Job, JobAttempt, JobEvent, OutboxMessage
-from service.jobs.transitions import ACTIVE, Lease, move
+from service.jobs.transitions import Lease, move
 from service.models.tables import Model
 from service.platform.clock import Instant
 from service.registration import register_result
