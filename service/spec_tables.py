@@ -73,6 +73,8 @@ def _default(model: type[BaseModel], name: str) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
+    if value is None and field.default_factory is not None:
+        return "the recipe's"
     if isinstance(value, BaseModel):
         return f"`{getattr(value, 'name', type(value).__name__)}`"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from core import specs
-from core.specs import parse_job_spec, spec_digest
+from core.specs import TrainSpec, parse_job_spec, spec_digest
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
 SPECS: list[dict[str, Any]] = [
@@ -67,13 +67,32 @@ def test_teacher_and_weight_determine_the_result() -> None:
     assert len({spec_digest(parse_job_spec({**TRAIN, **values})) for values in given}) == 4
 
 
+@pytest.mark.parametrize(
+    ("approach", "rate", "decay"),
+    [
+        ({"name": "mwt"}, 0.1, 0.0005),
+        ({"name": "mwt", "recipe": "published"}, 0.05, 0.0),
+        ({"name": "standard"}, 0.05, 0.0),
+    ],
+)
+def test_what_is_left_out_is_the_recipes(approach: dict[str, Any], rate: float, decay: float) -> None:
+    spec = TrainSpec.model_validate({**TRAIN, "approach": approach})
+    assert (spec.learning_rate, spec.weight_decay) == (rate, decay)
+    given = {**TRAIN, "approach": approach, "learning_rate": 0.3, "weight_decay": 0.0}
+    assert (TrainSpec.model_validate(given).learning_rate, TrainSpec.model_validate(given).weight_decay) == (
+        0.3,
+        0.0,
+    )
+
+
 def test_a_whole_number_is_a_fraction_too() -> None:
     assert parse_job_spec({**TRAIN, "learning_rate": 1}) == parse_job_spec({**TRAIN, "learning_rate": 1.0})
 
 
-# As version 0.1 computed them: checkpoints and jobs hold them.
+# As version 0.1 computed them: checkpoints and jobs hold them, with every field of that version.
+AT_FIRST = {"learning_rate": 0.05, "weight_decay": 0.0}
 DIGESTS: list[tuple[dict[str, Any], str]] = [
-    (TRAIN, "abbb94469006a7d89967ff9e96fe0055f66276d7219caa50818d6776a0cb4b7a"),
+    ({**TRAIN, **AT_FIRST}, "abbb94469006a7d89967ff9e96fe0055f66276d7219caa50818d6776a0cb4b7a"),
     (
         {**TRAIN, "approach": {"name": "standard"}},
         "f3989f584a21ec89ffcfa5318cb46d92427dab5aa578ac918a53c3920627e683",
@@ -91,7 +110,7 @@ DIGESTS: list[tuple[dict[str, Any], str]] = [
         "7b3e9c54f68e597c1877c377c196bf40e8de2a2b1e20bf5da4f5ae2b3f0b3a54",
     ),
     (
-        {**TRAIN, "teacher_model_id": "mdl_1", "epochs": 3},
+        {**TRAIN, **AT_FIRST, "teacher_model_id": "mdl_1", "epochs": 3},
         "b9302b8e4a42ae825ecd30cfc10fb06f75d64004b463fe14de51c17350224731",
     ),
     (
