@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "20261125_214500"
-down_revision = "20261125_213000"
+down_revision = "20261125_213500"
 branch_labels = None
 depends_on = None
 

@@ -37,6 +37,7 @@ from tests.fixtures.jobs import train_spec
 from tests.service.jobs.known import ENDINGS, Known
 from tests.service.jobs.promises import broken_promises, finish, pass_time
 
+SPEC = "1" * 64
 TTL_S = 1000.0
 # The lease runs out with the fourth; real seconds of a slow machine do not matter beside it.
 STEP_S = 300.0
@@ -115,7 +116,9 @@ class JobMachine(RuleBasedStateMachine):
         notes = Notes(progress={"step": epoch}, metrics=[MetricValue(name="loss", value=1.0, epoch=epoch)])
         if checkpoint:
             path = f"{attempt}-{epoch}.safetensors"
-            notes.checkpoints = [CheckpointReport(path=path, sha256="0" * 64, epoch=epoch, step=0)]
+            notes.checkpoints = [
+                CheckpointReport(path=path, sha256="0" * 64, spec_sha256=SPEC, epoch=epoch, step=0)
+            ]
         held = self.write(lambda session: record(session, lease, attempt, notes))
         assert held == (job.holder == lease)
         if held:
@@ -126,7 +129,7 @@ class JobMachine(RuleBasedStateMachine):
     def begin_again(self, lease: Lease) -> None:
         """An attempt that found no checkpoint draws its curves anew."""
         job = self.known[lease.job_id]
-        held = self.write(lambda session: record_start(session, lease, lease.token, None))
+        held = self.write(lambda session: record_start(session, lease, lease.token, None, SPEC))
         assert held == (job.holder == lease)
         if held:
             job.figures.clear()
