@@ -13,8 +13,11 @@ def main() -> None:
     """Run until SIGTERM (drain: the job is checkpointed and queued again)."""
     parser = argparse.ArgumentParser(prog="python -m worker")
     parser.add_argument("--queue", choices=QUEUES, default="train", help="Which jobs to run.")
+    parser.add_argument("--device", help="cpu, cuda:N, GPU-... or MIG-...; the default is CLEAVE_DEVICE.")
     parser.add_argument("--json", action="store_true", help="Print one line of JSON once it is ready.")
     arguments = parser.parse_args()
+    if arguments.device:
+        os.environ["CLEAVE_DEVICE"] = arguments.device  # the processes of the worker read their own settings
     with refusing_to_start():
         settings = Settings()
         require_schema(settings)
@@ -28,9 +31,11 @@ def main() -> None:
         stdout = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
 
+        ready = {"queue": arguments.queue, "device": settings.device, "data_dir": str(settings.home)}
+
         @signals.worker_ready.connect(weak=False)
         def _print_ready(**_: object) -> None:
-            stdout.write(json.dumps({"queue": arguments.queue, "data_dir": str(settings.home)}) + "\n")
+            stdout.write(json.dumps(ready) + "\n")
             stdout.close()
 
     # Prefork with one child: forking is safe while no torch and no CUDA is in these processes; a solo pool

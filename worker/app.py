@@ -56,7 +56,7 @@ def _start_process(**_: Any) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     queues = sorted(app.amqp.queues.consume_from)
     opened = open_context(Settings(), queues, _draining)
-    presence = Presence(opened.database, opened.owner, queues)
+    presence = Presence(opened)
     presence.start()
     opened.runners.warm_up()
     _process = (opened, presence)

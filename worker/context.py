@@ -17,6 +17,7 @@ from service.platform.database import Database
 from service.platform.ids import new_id
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, open_store
+from worker.devices import environment_for
 from worker.warm import RunnerPool
 
 _LOG = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ class WorkerContext:
 class Presence(threading.Thread):
     """Keeps this process's row in `workers` fresh; the dispatcher sends hints to workers that are there."""
 
-    def __init__(self, database: Database, owner: str, queues: list[str]) -> None:
+    def __init__(self, context: WorkerContext) -> None:
         super().__init__(name="presence", daemon=True)
-        self._database = database
-        self._owner = owner
-        self._queues = queues
+        self._context = context
+        self._database = context.database
+        self._owner = context.owner
         self._finished = threading.Event()
 
     def run(self) -> None:
@@ -70,15 +71,14 @@ class Presence(threading.Thread):
             known = session.scalar(
                 update(Worker)
                 .where(Worker.id == self._owner)
-                .values(heartbeat_at=db_now())
+                .values(heartbeat_at=db_now(), draining=self._context.draining())
                 .returning(Worker.id)
                 .execution_options(synchronize_session=False)
             )
             if known is None:
-                row = Worker(
-                    id=self._owner, hostname=socket.gethostname(), pid=os.getpid(), queues=self._queues
-                )
-                session.add(row)
+                place = {"hostname": socket.gethostname(), "pid": os.getpid()}
+                kind = {"queues": list(self._context.queues), "device": self._context.settings.device}
+                session.add(Worker(id=self._owner, draining=self._context.draining(), **place, **kind))
 
 
 def open_context(settings: Settings, queues: list[str], draining: Callable[[], bool]) -> WorkerContext:
@@ -87,6 +87,7 @@ def open_context(settings: Settings, queues: list[str], draining: Callable[[], b
     runners = RunnerPool(
         keep_warm=short or settings.ready_runner,
         jobs_per_runner=settings.warm_runner_jobs if short else 1,
+        environment=environment_for(settings.device, os.environ),
     )
     return WorkerContext(
         settings=settings,

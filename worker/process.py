@@ -5,6 +5,7 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -20,7 +21,8 @@ _EXIT_WITHIN_S = 5.0
 class RunnerProcess:
     """One runner. Start it from the main thread: it is killed when the thread that started it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: what it has beside that of this process."""
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         self._trace_file = TraceFile()
@@ -29,10 +31,10 @@ class RunnerProcess:
         command = [sys.executable, "-m", "worker.runner", *told]
         # OpenMP's threads spin while they wait: on a machine with other work to do, a training
         # takes ten times as long. A wait policy set by the operator wins.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        inherited = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             bound_command(command), stdin=subprocess.PIPE, pass_fds=passed, start_new_session=True,
-            env=environment,
+            env={**inherited, **(environment or {})},
         )  # fmt: skip
         os.close(writing)
         self._pipe = reading

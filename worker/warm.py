@@ -1,20 +1,25 @@
 """Runners at hand, torch loaded: short work shares one, each training gets one that has done nothing yet."""
 
+from collections.abc import Mapping
+
 from worker.process import RunnerProcess
 
 
 class RunnerPool:
     """The runners of one worker process. With `keep_warm`, one idle runner waits for the next job."""
 
-    def __init__(self, *, keep_warm: bool, jobs_per_runner: int) -> None:
+    def __init__(
+        self, *, keep_warm: bool, jobs_per_runner: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._keep_warm = keep_warm
         self._jobs_per_runner = jobs_per_runner
+        self._environment = environment
         self._idle: RunnerProcess | None = None
 
     def warm_up(self) -> None:
         """Start the waiting runner; returns at once, the imports happen in the new process."""
         if self._keep_warm and self._idle is None:
-            self._idle = RunnerProcess()
+            self._idle = RunnerProcess(self._environment)
 
     def take(self) -> RunnerProcess:
         """A runner for one job; give it back afterwards."""
@@ -23,7 +28,7 @@ class RunnerPool:
             return runner
         if runner is not None:
             runner.kill()
-        return RunnerProcess()
+        return RunnerProcess(self._environment)
 
     def give_back(self, runner: RunnerProcess, *, healthy: bool) -> int | None:
         """Keep it, or end it and return its exit code. `healthy`: it ended its job by itself."""

@@ -101,14 +101,18 @@ def dispatcher(ctx: typer.Context, data_dir: DataDirOption = None, as_json: Json
 def worker(
     ctx: typer.Context,
     queue: Annotated[Literal["train", "short"], typer.Option(help="Which jobs to run.")] = "train",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda:N, GPU-... or MIG-...; default: whatever torch chooses.")
+    ] = None,
     data_dir: DataDirOption = None,
     as_json: JsonLineFlag = False,
 ) -> None:
     """Run one worker."""
     with reported_errors(ctx):
         _export(data_dir)
-        local_settings()
-    command = [sys.executable, "-m", "worker", "--queue", queue, *(["--json"] if as_json else [])]
+        local_settings(device=device)
+    chosen = ["--device", device] if device else []
+    command = [sys.executable, "-m", "worker", "--queue", queue, *chosen, *(["--json"] if as_json else [])]
     # The service never imports the worker: it becomes it.
     os.execv(sys.executable, command)  # noqa: S606 - our own module
 

@@ -71,3 +71,4 @@ CHECKPOINT: dict[str, Any] = {
     "metrics": {"loss": 0.21},
     "created_at": "2026-01-15T10:03:20.400Z",
 }
+WORKERS: dict[str, Any] = {"queue": "train", "device": "gpu", "idle": 1, "busy": 3, "draining": 0}

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from service.jobs import repository
 from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
-from service.jobs.transitions import hint, queue_of, release
+from service.jobs.transitions import hint, release
 from service.platform.clock import db_now
 
 WORKER_SILENT_MS = 15_000
@@ -40,14 +40,16 @@ def due(session: Session, queue: str, limit: int) -> list[Hint]:
 
 
 def idle_slots(session: Session, queue: str) -> int:
-    """Workers of the queue that are alive and have neither a job nor a hint that may still be on its way.
+    """Workers of the queue that live, take jobs and have none, less the hints that may still be on their way.
 
     More hints than that would only line up in the broker, where priorities no longer count.
     """
-    alive = select(Worker.queues).where(Worker.heartbeat_at > db_now() - WORKER_SILENT_MS)
-    workers = sum(queue in queues for queues in session.scalars(alive))
-    busy = session.execute(select(Job.kind, Job.state).where(Job.state.in_(list(ACTIVE))))
-    occupied = sum(queue_of(kind, state) == queue for kind, state in busy)
+    # By worker, not by job: a job whose worker is gone occupies nobody.
+    busy = select(Job.lease_owner).where(Job.state.in_(list(ACTIVE)), Job.lease_owner.is_not(None))
+    idle = select(Worker.queues).where(
+        Worker.heartbeat_at > db_now() - WORKER_SILENT_MS, ~Worker.draining, Worker.id.not_in(busy)
+    )
+    workers = sum(queue in queues for queues in session.scalars(idle))
     travelling = session.scalar(
         select(func.count())
         .select_from(OutboxMessage)
@@ -57,7 +59,7 @@ def idle_slots(session: Session, queue: str) -> int:
             OutboxMessage.publish_at > db_now(),
         )
     )
-    return max(0, workers - occupied - (travelling or 0))
+    return max(0, workers - (travelling or 0))
 
 
 def mark_published(session: Session, job_id: str, publish_timeout_s: float) -> None:

@@ -152,6 +152,8 @@ class Worker(Base):
     hostname: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int] = mapped_column(Integer)
     queues: Mapped[list[str]] = mapped_column(JSON_TYPE)
+    device: Mapped[str] = mapped_column(String(100), default="auto")
+    draining: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 

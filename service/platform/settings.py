@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(
         600.0, gt=0, description="A training silent for this long is stopped and tried again; loading, x 6."
     )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda:\d{1,3}|(GPU|MIG)-[0-9A-Za-z/-]{1,90})$",
+        description="What a worker's runners may see: auto, cpu, cuda:N, GPU-... or MIG-...",
+    )
     runner_memory_mb: int = Field(
         0, ge=0, description="A runner that holds more memory (RSS) than this is killed; 0 = no limit."
     )

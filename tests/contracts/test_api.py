@@ -25,6 +25,7 @@ SLICES = (
     "operation",
     "architectures",
     "classes",
+    "workers",
 )
 
 

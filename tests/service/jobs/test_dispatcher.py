@@ -90,7 +90,7 @@ class TestRelay:
         add_worker(database, "short")
         dispatcher.once()
         assert broker.published == [(jobs[0], "train")]
-        claimed(database, jobs[0])
+        claimed(database, jobs[0], owner="wrk_train1")
         dispatcher.once()
         assert len(broker.published) == 1
         with database.write() as session:
