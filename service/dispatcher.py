@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
-from service.jobs import expiry, leases, outbox
+from service.jobs import expiry, leadership, leases, outbox
 from service.jobs.tables import DISPATCH
 from service.platform.database import Database
 from service.platform.logging import configure_logging
@@ -28,7 +28,9 @@ _LOG = logging.getLogger(__name__)
 # Any constant that differs from the other advisory locks taken in this database.
 _ADVISORY_LOCK = 0x64697370
 _REAP_INTERVAL_S = 1.0
+_MEND_INTERVAL_S = 60.0
 _FORGET_INTERVAL_S = 600.0
+_SHOW_INTERVAL_S = 5.0
 _RETRY_S = 1.0
 _REMIND_S = 60.0
 
@@ -61,8 +63,9 @@ class Dispatcher:
         self._database = database
         self._publisher = publisher
         self._settings = settings
-        self._next_reap = self._next_forget = 0.0
+        self._next: dict[str, float] = {}
         self._trouble = Trouble()
+        self._shown = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; waits for its turn while another dispatcher is active."""
@@ -73,6 +76,7 @@ class Dispatcher:
                     _turn(self._database, self._settings) as check,
                     self._database.wakeups.bell(DISPATCH, woken.set),
                 ):
+                    self._shown = False
                     while check is not None and not stop.is_set():
                         woken.clear()
                         check()
@@ -87,16 +91,24 @@ class Dispatcher:
 
     def once(self) -> None:
         """One pass."""
-        now = time.monotonic()
-        if now >= self._next_reap:
-            self.reap()
-            self._next_reap = now + _REAP_INTERVAL_S
-        if now >= self._next_forget:
-            with self._database.write() as session:
-                outbox.forget(session)
-            self._next_forget = now + _FORGET_INTERVAL_S
+        for duty, interval_s in (
+            (self.show, _SHOW_INTERVAL_S),
+            (self.reap, _REAP_INTERVAL_S),
+            (self.mend, _MEND_INTERVAL_S),
+            (self.forget, _FORGET_INTERVAL_S),
+        ):
+            now = time.monotonic()
+            if now >= self._next.get(duty.__name__, 0.0):
+                duty()
+                self._next[duty.__name__] = now + interval_s
         for queue in QUEUES:
             self.relay(queue)
+
+    def show(self) -> None:
+        """Tell in the database that this dispatcher is active."""
+        with self._database.write() as session:
+            leadership.show(session, new_turn=not self._shown)
+        self._shown = True
 
     def relay(self, queue: str) -> int:
         """Publish as many due hints as there are idle workers. Returns how many."""
@@ -111,7 +123,7 @@ class Dispatcher:
         return len(hints)
 
     def reap(self) -> None:
-        """Take expired leases away, end outdated jobs, mend; each job in a transaction of its own.
+        """Take expired leases away and end outdated jobs, each in a transaction of its own.
 
         One bad row must not stop the rest.
         """
@@ -126,11 +138,19 @@ class Dispatcher:
         for job_id in outdated:
             with self._database.write() as session:
                 expiry.expire(session, job_id)
+
+    def mend(self) -> None:
+        """Bring stranded jobs back: none are to be expected, and finding that out reads the whole queue."""
         with self._database.read() as session:
             stranded = outbox.stranded(session)
         for job_id in stranded:
             with self._database.write() as session:
                 outbox.mend(session, job_id)
+
+    def forget(self) -> None:
+        """Drop what nobody asks for any more."""
+        with self._database.write() as session:
+            outbox.forget(session)
 
 
 @contextmanager

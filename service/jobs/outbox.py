@@ -33,7 +33,7 @@ def due(session: Session, queue: str, limit: int) -> list[Hint]:
             OutboxMessage.publish_at <= db_now(),
             Job.state.in_([JobState.QUEUED.value, JobState.PENDING.value]),
         )
-        .order_by(Job.priority.desc(), func.coalesce(Job.queued_at, Job.created_at), Job.id)
+        .order_by(OutboxMessage.rank, OutboxMessage.waiting_since, OutboxMessage.job_id)
         .limit(limit)
     )
     return [Hint(job_id, name) for job_id, name in session.execute(rows)]

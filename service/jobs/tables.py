@@ -121,10 +121,16 @@ class OutboxMessage(Base):
     """A hint to publish: "this job may be claimed". Written in the transaction that queues the job."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_due", "publish_at"),)
+    __table_args__ = (
+        Index("ix_outbox_due", "publish_at"),
+        # The order of publishing: read from its beginning, however long the queue is.
+        Index("ix_outbox_order", "queue", "rank", "waiting_since", "job_id"),
+    )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     queue: Mapped[str] = mapped_column(String(32))
+    rank: Mapped[int] = mapped_column(Integer)  # minus the job's priority
+    waiting_since: Mapped[datetime] = mapped_column(Instant)
     publish_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     published: Mapped[int] = mapped_column(Integer, default=0)
 
@@ -156,6 +162,18 @@ class Worker(Base):
     draining: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class ActiveDispatcher(Base):
+    """The one row tells who dispatches; `turn` grows whenever a dispatcher becomes the active one."""
+
+    __tablename__ = "dispatcher"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    hostname: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    turn: Mapped[int] = mapped_column(Integer)
+    heartbeat_at: Mapped[datetime] = mapped_column(Instant)
 
 
 @event.listens_for(JobEvent, "after_insert")

@@ -135,7 +135,12 @@ def drop_hint(session: Session, job_id: str) -> None:
 def hint(session: Session, job: Job, due: datetime | None = None) -> None:
     """Ask the dispatcher to publish the job's id; replaces an older hint."""
     drop_hint(session, job.id)
-    message = OutboxMessage(job_id=job.id, queue=queue_of(job.kind, job.state))
+    message = OutboxMessage(
+        job_id=job.id,
+        queue=queue_of(job.kind, job.state),
+        rank=-job.priority,
+        waiting_since=job.queued_at or job.created_at,
+    )
     if due is not None:
         message.publish_at = due
     session.add(message)

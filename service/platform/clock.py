@@ -48,5 +48,5 @@ def _sqlite_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:  # no
 
 @compiles(db_now, "postgresql")
 def _postgres_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ARG001
-    # clock_timestamp, not now(): now() stands still within a transaction.
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    # Not now(), which stands still within a transaction; not clock_timestamp(), for which no index is used.
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"

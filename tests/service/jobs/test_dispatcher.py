@@ -152,7 +152,7 @@ class TestCare:
         with database.write() as session:
             no_lease = {"lease_owner": None, "lease_expires_at": None}
             session.execute(update(Job).values(state="interrupted", **no_lease))
-        dispatcher.reap()
+        dispatcher.mend()
         assert read_job(database, job_id).state == "queued"
 
     def test_forgets_old_records_only(self, database: Database, tenant: str) -> None:
