@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
-from service.jobs import expiry, leadership, leases, outbox
+from service.jobs import expiry, fairness, leadership, leases, outbox
 from service.jobs.tables import DISPATCH
 from service.platform.database import Database
 from service.platform.logging import configure_logging
@@ -114,13 +114,16 @@ class Dispatcher:
         """Publish as many due hints as there are idle workers. Returns how many."""
         with self._database.read() as session:
             slots = outbox.idle_slots(session, queue)
-            hints = outbox.due(session, queue, slots) if slots else []
-        for hint in hints:
+        for published in range(slots):
+            with self._database.read() as session:
+                job_id = fairness.next_job(session, queue, self._settings.tenant_max_running)
+            if job_id is None:
+                return published
             # Published before it is marked: cut off in between, it is published twice, which is harmless.
-            self._publisher.publish(hint.job_id, hint.queue)
+            self._publisher.publish(job_id, queue)
             with self._database.write() as session:
-                outbox.mark_published(session, hint.job_id, self._settings.publish_timeout_s)
-        return len(hints)
+                outbox.mark_published(session, job_id, self._settings.publish_timeout_s)
+        return slots
 
     def reap(self) -> None:
         """Take expired leases away and end outdated jobs, each in a transaction of its own.

@@ -31,7 +31,7 @@ def create(
     with reported_errors(ctx):
         from service.tenants.service import create_key
 
-        with _registry(data_dir, upgrade=True) as (session, settings):
+        with opened_registry(data_dir, upgrade=True) as (session, settings):
             key = create_key(session, settings, tenant, name)
     if as_json:
         output.print_json({"api_key": key, "tenant": tenant, "name": name})
@@ -50,7 +50,7 @@ def list_keys(
     with reported_errors(ctx):
         from service.tenants.service import list_keys
 
-        with _registry(data_dir) as (session, _):
+        with opened_registry(data_dir) as (session, _):
             found = list_keys(session, tenant)
     columns = ("id", "tenant", "name", "state", "created")
     output.emit(found, as_json, lambda: output.table("API keys", columns, [_row(key) for key in found]))
@@ -67,13 +67,15 @@ def revoke(
     with reported_errors(ctx):
         from service.tenants.service import revoke_key
 
-        with _registry(data_dir) as (session, _):
+        with opened_registry(data_dir) as (session, _):
             key = revoke_key(session, key_id)
     output.emit(key, as_json, lambda: typer.echo(f"{key.id} ({key.tenant}, {key.name}) is {key.state}"))
 
 
 @contextmanager
-def _registry(data_dir: Path | None, *, upgrade: bool = False) -> Iterator[tuple["Session", "Settings"]]:
+def opened_registry(
+    data_dir: Path | None, *, upgrade: bool = False
+) -> Iterator[tuple["Session", "Settings"]]:
     """A writing session on the database of this machine's settings; made or brought up to date on demand."""
     from service import migrate
     from service.platform.database import Database

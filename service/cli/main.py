@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import compose, demo, jobs, keys, processes, registry, workers
+from service.cli import compose, demo, jobs, keys, processes, registry, tenants, workers
 from service.cli.output import print_json
 from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
 
@@ -54,7 +54,12 @@ _REMOTE: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in _LOCAL:
     app.command(rich_help_panel=HERE)(command)
-for group, name in ((processes.db_app, "db"), (keys.app, "keys"), (workers.app, "workers")):
+for group, name in (
+    (processes.db_app, "db"),
+    (keys.app, "keys"),
+    (tenants.app, "tenants"),
+    (workers.app, "workers"),
+):
     app.add_typer(group, name=name, rich_help_panel=HERE)
 for command in _REMOTE:
     app.command(rich_help_panel=THERE)(command)

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/compositions", tags=["compositions"])
 
 _EXISTS: dict[int | str, dict[str, Any]] = {
     200: {"model": CompositionAnswer, "description": "It exists already."},
-    **problems(404),
+    **problems(404, 429),
 }
 
 

@@ -41,7 +41,10 @@ _BODY: dict[str, Any] = {"model": JobRead}
     operation_id="jobs_create",
     status_code=202,
     response_model=JobRead,
-    responses={200: {**_BODY, "description": "It ended within the time of `Prefer: wait`."}},
+    responses={
+        200: {**_BODY, "description": "It ended within the time of `Prefer: wait`."},
+        **problems(429),
+    },
 )
 async def create(
     spec: JobRequest,
@@ -145,7 +148,7 @@ def resume(job_id: JobId, session: Writer, response: Response) -> JobRead:
     operation_id="jobs_retry",
     status_code=202,
     response_model=JobRead,
-    responses=problems(409),
+    responses=problems(409, 429),
 )
 async def retry(
     job_id: JobId, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None

@@ -1,6 +1,4 @@
-"""Hints to publish: which, in what order, and how many."""
-
-from dataclasses import dataclass
+"""Hints to publish: how many, which are under way, and care for those that are lost or stray."""
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -15,28 +13,6 @@ WORKER_SILENT_MS = 15_000
 WORKER_FORGOTTEN_MS = 3_600_000
 IDEMPOTENCY_KEPT_MS = 48 * 3_600_000
 _CLAIMABLE = frozenset({JobState.PENDING, JobState.QUEUED})
-
-
-@dataclass(frozen=True)
-class Hint:
-    job_id: str
-    queue: str
-
-
-def due(session: Session, queue: str, limit: int) -> list[Hint]:
-    """Hints to publish now: highest priority first, then the longest waiting."""
-    rows = (
-        select(OutboxMessage.job_id, OutboxMessage.queue)
-        .join(Job, Job.id == OutboxMessage.job_id)
-        .where(
-            OutboxMessage.queue == queue,
-            OutboxMessage.publish_at <= db_now(),
-            Job.state.in_([JobState.QUEUED.value, JobState.PENDING.value]),
-        )
-        .order_by(OutboxMessage.rank, OutboxMessage.waiting_since, OutboxMessage.job_id)
-        .limit(limit)
-    )
-    return [Hint(job_id, name) for job_id, name in session.execute(rows)]
 
 
 def idle_slots(session: Session, queue: str) -> int:
@@ -95,7 +71,12 @@ def mend(session: Session, job_id: str) -> None:
 
 
 def forget(session: Session) -> None:
-    """Drop old idempotency records and workers long gone (no lease depends on a worker's row)."""
+    """Drop old idempotency records and workers long gone (no lease depends on a worker's row).
+
+    And hints of jobs that nobody can claim, which no transition leaves behind.
+    """
+    stray = select(Job.id).where(Job.state.not_in(list(_CLAIMABLE)))
+    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id.in_(stray)))
     for table, column, age in (
         (IdempotencyRecord, IdempotencyRecord.created_at, IDEMPOTENCY_KEPT_MS),
         (Worker, Worker.heartbeat_at, WORKER_FORGOTTEN_MS),

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from service.jobs.states import TERMINAL
+from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Checkpoint, Job, JobAttempt, JobEvent
 from service.models.tables import Metric
 from service.platform.pagination import Page, PageRequest, fetch_page
@@ -21,6 +21,13 @@ def find_locked(session: Session, job_id: str) -> Job | None:
     # Not FOR UPDATE: that would also hold up those who write rows that refer to the job.
     row = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
     return session.scalars(row, execution_options={"populate_existing": True}).one_or_none()
+
+
+def count_waiting(session: Session, tenant_id: str, limit: int) -> int:
+    """The tenant's jobs that no worker has, counted up to the limit."""
+    waiting = (JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED)
+    some = select(Job.id).where(Job.state.in_(waiting), Job.tenant_id == tenant_id).limit(limit)
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
 def page_of_jobs(

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec, parse_job_spec, spec_digest
 from service.jobs import repository
+from service.jobs.quotas import require_room
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
 from service.jobs.transitions import hint, move
@@ -23,8 +24,9 @@ _ENDED_AT_ONCE = frozenset({JobState.PENDING, JobState.VALIDATING, JobState.QUEU
 def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     """Job, first event and the hint to publish it, in the caller's transaction.
 
-    Queued, or pending until a worker has checked what only the engine can.
+    Queued, or pending until a worker has checked what only the engine can. Raises QueueFullError.
     """
+    require_room(session, tenant_id)
     state = JobState.PENDING if needs_check(spec) else JobState.QUEUED
     queued_at: Any = db_now() if state is JobState.QUEUED else None
     job = Job(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Connection, ForeignKey, Index, Integer, String, event
+from sqlalchemy import BigInteger, CheckConstraint, Connection, ForeignKey, Index, Integer, String, event
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from service.jobs.states import ACTIVE, TERMINAL, JobState
@@ -39,7 +39,7 @@ class Job(TenantOwned, Base):
         CheckConstraint(f"queued_at IS NOT NULL OR NOT {_among(_AFTER_QUEUEING)}", name="queued_at"),
         CheckConstraint(f"paused_at IS NULL OR {_among(_PAUSABLE)}", name="paused_at"),
         CheckConstraint(f"expires_at IS NULL OR {_among(_NOT_STARTED)}", name="expires_at"),
-        Index("ix_jobs_queue", "state", "priority", "queued_at"),
+        Index("ix_jobs_state", "state", "tenant_id"),
         Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     )
 
@@ -118,19 +118,22 @@ class Checkpoint(Base):
 
 
 class OutboxMessage(Base):
-    """A hint to publish: "this job may be claimed". Written in the transaction that queues the job."""
+    """A hint to publish: "this job may be claimed". Written in the transaction that queues the job.
+
+    `turn` orders the jobs of a queue, the smallest first: when the job was queued, in milliseconds, and ten
+    minutes earlier for each point of its priority. So waiting adds a point every ten minutes.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index("ix_outbox_due", "publish_at"),
-        # The order of publishing: read from its beginning, however long the queue is.
-        Index("ix_outbox_order", "queue", "rank", "waiting_since", "job_id"),
+        Index("ix_outbox_published", "published", "publish_at"),
+        Index("ix_outbox_turn", "queue", "tenant_id", "turn", "job_id"),
     )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     queue: Mapped[str] = mapped_column(String(32))
-    rank: Mapped[int] = mapped_column(Integer)  # minus the job's priority
-    waiting_since: Mapped[datetime] = mapped_column(Instant)
+    turn: Mapped[int] = mapped_column(BigInteger)
     publish_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     published: Mapped[int] = mapped_column(Integer, default=0)
 

@@ -32,6 +32,7 @@ class LeaseLost(Exception):  # noqa: N818 - an order to stop, not an error of th
 
 
 NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+AGEING_MS = 600_000
 _BEFORE_QUEUEING = frozenset({JobState.PENDING, JobState.VALIDATING})
 
 
@@ -135,11 +136,12 @@ def drop_hint(session: Session, job_id: str) -> None:
 def hint(session: Session, job: Job, due: datetime | None = None) -> None:
     """Ask the dispatcher to publish the job's id; replaces an older hint."""
     drop_hint(session, job.id)
+    since = round((job.queued_at or job.created_at).timestamp() * 1000)
     message = OutboxMessage(
         job_id=job.id,
+        tenant_id=job.tenant_id,
         queue=queue_of(job.kind, job.state),
-        rank=-job.priority,
-        waiting_since=job.queued_at or job.created_at,
+        turn=since - job.priority * AGEING_MS,
     )
     if due is not None:
         message.publish_at = due

@@ -91,6 +91,10 @@ class DataRootMissingError(InvalidRequestError):
     code, title = "data_root_missing", "The dataset's files are not available"
 
 
+class QueueFullError(ServiceError):
+    status, code, title, retryable = 429, "queue_full", "Too many jobs are waiting", True
+
+
 class PreconditionFailedError(ServiceError):
     status, code, title = 412, "precondition_failed", "The content is not the one named by If-Match"
 

@@ -17,6 +17,7 @@ _REASONS = {
     415: "The body is not JSON.",
     416: "The range is outside the content.",
     422: "The request is not valid; `errors` says where.",
+    429: "Too many of your jobs are waiting; see Retry-After.",
     500: "The service failed.",
     503: "A component does not answer; try again.",
 }

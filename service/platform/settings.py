@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     ready_runner: bool = Field(
         True, description="Start the next training's runner ahead, so that no job waits for torch to load."
     )
+    tenant_max_running: int | None = Field(
+        None, ge=0, description="Jobs of one tenant that run at a time, unless it has its own limit."
+    )
+    tenant_max_queued: int | None = Field(
+        None, ge=0, description="Jobs of one tenant that wait, unless it has its own limit."
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

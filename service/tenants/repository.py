@@ -22,6 +22,17 @@ def find_tenant(session: Session, name: str) -> str | None:
     return session.scalar(select(Tenant.id).where(Tenant.name == name))
 
 
+def list_tenants(session: Session) -> list[Tenant]:
+    return list(session.scalars(select(Tenant).order_by(Tenant.name)))
+
+
+def find_locked(session: Session, tenant_id: str) -> Tenant:
+    """The tenant's row, changed by nobody else until this transaction ends."""
+    # Not FOR UPDATE: whoever has written a row that refers to the tenant would wait for whoever has too.
+    row = select(Tenant).where(Tenant.id == tenant_id).with_for_update(key_share=True)
+    return session.scalars(row, execution_options={"populate_existing": True}).one()
+
+
 def find_live_key(session: Session, key_id: str) -> ApiKey | None:
     """The key, unless it is revoked or expired."""
     live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now())

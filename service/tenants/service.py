@@ -12,12 +12,13 @@ from service.platform.auth import (
     parse_key,
     secret_matches,
 )
+from service.platform.database import settings_of
 from service.platform.errors import NotFoundError, UnauthorizedError
 from service.platform.ids import new_id
 from service.platform.settings import Settings
 from service.tenants import repository
-from service.tenants.schemas import KeyView
-from service.tenants.tables import ApiKey
+from service.tenants.schemas import KeyView, TenantView
+from service.tenants.tables import ApiKey, Tenant
 
 DEFAULT_TENANT = "default"
 
@@ -33,6 +34,36 @@ class Caller:
 def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> str:
     """The id of the tenant with this name, made if there is none."""
     return repository.ensure_tenant(session, name)
+
+
+def max_queued(session: Session, tenant_id: str) -> int | None:
+    """How many jobs of the tenant may wait; None = any number.
+
+    Where there is a limit, the tenant is locked until the transaction ends: what is counted stays true.
+    """
+    everybody = settings_of(session).tenant_max_queued
+    own = session.get_one(Tenant, tenant_id).max_queued
+    if own is None and everybody is None:
+        return None
+    own = repository.find_locked(session, tenant_id).max_queued
+    return everybody if own is None else own
+
+
+def list_tenants(session: Session) -> list[TenantView]:
+    """Every tenant and its own limits, by name."""
+    return [TenantView.model_validate(tenant) for tenant in repository.list_tenants(session)]
+
+
+def limit_tenant(session: Session, name: str, limits: dict[str, int | None]) -> TenantView:
+    """Set `max_running` or `max_queued` of a tenant; None = as everybody. Raises NotFoundError."""
+    tenant_id = repository.find_tenant(session, name)
+    if tenant_id is None:
+        raise NotFoundError(f"There is no tenant {name!r}.")
+    tenant = repository.find_locked(session, tenant_id)
+    for limit, value in limits.items():
+        setattr(tenant, limit, value)
+    session.flush()
+    return TenantView.model_validate(tenant)
 
 
 def create_key(session: Session, settings: Settings, tenant_name: str, name: str) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.results import CheckpointReport, MetricValue
-from service.jobs import expiry, leases, outbox, pausing, service
+from service.jobs import expiry, fairness, leases, outbox, pausing, service
 from service.jobs.endings import Ending, settle
 from service.jobs.recording import Notes, record, record_start
 from service.jobs.states import TERMINAL, JobState
@@ -206,8 +206,8 @@ class JobMachine(RuleBasedStateMachine):
     def publish(self, job_id: str) -> None:
         """A hint that goes out, is lost or comes twice changes no job."""
         with self.database.write() as session:
-            due = {hint.job_id for hint in outbox.due(session, "train", 100)}
-            assert due <= {known for known, job in self.known.items() if job.state is JobState.QUEUED}
+            due = fairness.next_job(session, "train", None)
+            assert due is None or self.known[due].state is JobState.QUEUED
             outbox.mark_published(session, job_id, 30.0)
 
     @rule(job_id=jobs)

@@ -120,6 +120,9 @@ class TestCare:
         claim = claimed(database, failed)
         with database.write() as session:
             settle(session, claim.lease, Failed("internal_error", "A fault.", "internal"), settings)
+            # A delay that no slow machine outlasts.
+            later = update(OutboxMessage).where(OutboxMessage.job_id == failed)
+            session.execute(later.values(publish_at=db_now() + 600_000))
         for number in range(3):
             add_worker(database, number=number)
         dispatcher.once()

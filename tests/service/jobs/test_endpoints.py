@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from core.results import CheckpointReport, LogReport, MetricValue
 from service.jobs.endings import Failed, settle
@@ -16,6 +17,8 @@ from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record
 from service.platform.database import Database
 from service.platform.settings import Settings
+from service.tenants.service import limit_tenant
+from service.tenants.tables import Tenant
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed, read_job
 
@@ -240,6 +243,20 @@ class TestCancelAndRetry:
         for verb in ("pause", "resume"):
             late = account.http.post(f"/v1/jobs/{over}/{verb}")
             assert (late.status_code, late.json()["code"]) == (409, "already_terminal")
+
+    def test_one_more_than_may_wait_is_refused_until_one_starts(
+        self, account: Account, database: Database
+    ) -> None:
+        with database.write() as session:
+            (name,) = session.scalars(select(Tenant.name).where(Tenant.id == account.tenant_id))
+            limit_tenant(session, name, {"max_queued": 1})
+        job_id, key = submit(account), {"Idempotency-Key": "once"}
+        refused = account.http.post("/v1/jobs", json=TRAIN, headers=key)
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
+        assert refused.json()["retryable"] is True
+        assert refused.headers["retry-after"] == "30"
+        claimed(database, job_id)
+        assert account.http.post("/v1/jobs", json=TRAIN, headers=key).status_code == 202
 
     def test_retry_of_a_training_goes_on_from_its_checkpoints(
         self, account: Account, database: Database, settings: Settings

@@ -1,0 +1,170 @@
+"""Whose turn it is, and how much a tenant may ask for."""
+
+import threading
+
+import pytest
+from sqlalchemy import insert, text, update
+
+from service.dispatcher import Dispatcher
+from service.jobs import fairness, leases, service
+from service.jobs.tables import Job, OutboxMessage
+from service.jobs.transitions import AGEING_MS
+from service.platform.clock import db_now
+from service.platform.database import Database
+from service.platform.errors import QueueFullError
+from service.platform.settings import Settings
+from service.tenants.service import ensure_tenant, limit_tenant
+from tests.fixtures.jobs import claimed, queued, train_spec
+from tests.service.jobs.test_dispatcher import Recorder, add_worker
+
+
+@pytest.fixture
+def other(database: Database) -> str:
+    with database.write() as session:
+        return ensure_tenant(session, "other")
+
+
+def next_job(database: Database, max_running: int | None = None) -> str | None:
+    with database.read() as session:
+        return fairness.next_job(session, "train", max_running)
+
+
+def wait_longer(database: Database, job_id: str, minutes: int) -> None:
+    with database.write() as session:
+        aged = update(OutboxMessage).where(OutboxMessage.job_id == job_id)
+        session.execute(aged.values(turn=OutboxMessage.turn - minutes * 60_000))
+
+
+def published(database: Database, settings: Settings, workers: int) -> list[str]:
+    for number in range(workers):
+        add_worker(database, number=number)
+    broker = Recorder()
+    Dispatcher(database, broker, settings).relay("train")
+    return [job_id for job_id, _ in broker.published]
+
+
+class TestOrder:
+    def test_ten_minutes_of_waiting_are_worth_a_point(self, database: Database, tenant: str) -> None:
+        low, high = queued(database, tenant, priority=50), queued(database, tenant, priority=51)
+        wait_longer(database, low, 9)
+        assert next_job(database) == high
+        wait_longer(database, low, 2)
+        assert next_job(database) == low
+
+    def test_even_the_least_urgent_gets_its_turn(self, database: Database, tenant: str) -> None:
+        low = queued(database, tenant, priority=0)
+        wait_longer(database, low, 100 * 10 + 1)
+        queued(database, tenant, priority=100)
+        assert next_job(database) == low
+
+    def test_tenants_share_the_workers(
+        self, database: Database, tenant: str, other: str, settings: Settings
+    ) -> None:
+        many = [queued(database, tenant) for _ in range(4)]
+        few = [queued(database, other) for _ in range(2)]
+        assert published(database, settings, 5) == [many[0], few[0], many[1], few[1], many[2]]
+
+    def test_running_jobs_count_and_priority_wins_over_them(
+        self, database: Database, tenant: str, other: str
+    ) -> None:
+        claimed(database, queued(database, tenant))
+        first, second = queued(database, tenant), queued(database, other)
+        assert next_job(database) == second
+        urgent = queued(database, tenant, priority=60)
+        assert next_job(database) == urgent
+        assert first != urgent
+
+
+class TestLimits:
+    def test_no_more_run_than_may(self, database: Database, tenant: str, other: str) -> None:
+        running, waiting = queued(database, tenant), queued(database, tenant, priority=90)
+        claimed(database, running)
+        foreign = queued(database, other)
+        assert next_job(database, 1) == foreign
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_running": 2})
+            limit_tenant(session, "other", {"max_running": 0})
+        assert next_job(database, 1) == waiting
+        claimed(database, waiting)
+        assert next_job(database, 1) is None
+        with database.write() as session:
+            limit_tenant(session, "other", {"max_running": None})
+        assert next_job(database, None) == foreign
+
+    def test_hints_under_way_count_as_running(
+        self, database: Database, tenant: str, settings: Settings
+    ) -> None:
+        jobs = [queued(database, tenant) for _ in range(3)]
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_running": 2})
+        assert published(database, settings, 3) == jobs[:2]
+
+    def test_no_more_wait_than_may(self, database: Database, tenant: str, other: str) -> None:
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_queued": 2})
+        first = queued(database, tenant)
+        queued(database, tenant)
+        with pytest.raises(QueueFullError):
+            queued(database, tenant)
+        queued(database, other)
+        claimed(database, first)
+        queued(database, tenant)
+
+    def test_of_many_at_once_no_more_than_may_get_in(self, database: Database, tenant: str) -> None:
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_queued": 3})
+        barrier, refused = threading.Barrier(8), []
+
+        def submit() -> None:
+            barrier.wait()
+            try:
+                queued(database, tenant)
+            except QueueFullError:
+                refused.append(1)
+
+        threads = [threading.Thread(target=submit) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 5
+
+
+def test_the_cost_does_not_grow_with_the_queue(database: Database, tenant: str) -> None:
+    with database.write() as session:
+        model = service.enqueue(session, tenant, train_spec())
+        content = {c.key: getattr(model, c.key) for c in Job.__table__.columns} | {"created_at": db_now()}
+        jobs = [{**content, "id": f"job_{n:05d}", "created_at": model.created_at} for n in range(10_000)]
+        session.execute(insert(Job), jobs)
+        hints = [
+            {"job_id": job["id"], "tenant_id": tenant, "queue": "train", "turn": AGEING_MS * n}
+            for n, job in enumerate(jobs)
+        ]
+        session.execute(insert(OutboxMessage), hints)
+    if database.engine.dialect.name == "postgresql":
+        with database.write() as session:
+            session.execute(text("ANALYZE"))
+    seen: list[str] = []
+    with database.read() as session:
+        connection = session.connection()
+        statement = fairness.next_job_statement("train", None).compile(
+            connection, compile_kwargs={"literal_binds": True}
+        )
+        explain = (
+            "EXPLAIN (ANALYZE, FORMAT TEXT) "
+            if connection.dialect.name == "postgresql"
+            else "EXPLAIN QUERY PLAN "
+        )
+        seen = [str(row) for row in connection.exec_driver_sql(explain + str(statement))]
+    plan = "\n".join(seen)
+    assert "ix_outbox_turn" in plan
+    assert "SCAN outbox" not in plan
+    assert "Seq Scan on outbox" not in plan
+
+
+def test_a_claim_does_not_ask_for_the_limits(database: Database, tenant: str) -> None:
+    """They are the dispatcher's: what was published before a limit was set may still start."""
+    job_id = queued(database, tenant)
+    with database.write() as session:
+        limit_tenant(session, "default", {"max_running": 0})
+        assert leases.claim(session, job_id, "wrk_a", 60.0) is not None
