@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
-from service.jobs import expiry, fairness, leadership, leases, outbox
+from service.jobs import expiry, fairness, leadership, leases, outbox, retention
 from service.jobs.tables import DISPATCH
 from service.platform.database import Database
 from service.platform.logging import configure_logging
@@ -154,6 +154,14 @@ class Dispatcher:
         """Drop what nobody asks for any more."""
         with self._database.write() as session:
             outbox.forget(session)
+        settings = self._settings
+        retention.remove_folders(self._database, settings.staging_root, retention.HOUR_MS)
+        if settings.checkpoints_kept_days is not None:
+            age_ms = round(settings.checkpoints_kept_days * retention.DAY_MS)
+            retention.remove_folders(self._database, settings.checkpoint_root, age_ms)
+        if settings.events_kept_days is not None:
+            with self._database.write() as session:
+                retention.forget_stories(session, round(settings.events_kept_days * retention.DAY_MS))
 
 
 @contextmanager

@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     tenant_max_queued: int | None = Field(
         None, ge=0, description="Jobs of one tenant that wait, unless it has its own limit."
     )
+    checkpoints_kept_days: float | None = Field(
+        None, gt=0, description="Checkpoints of jobs that ended longer ago go; none: they stay for a retry."
+    )
+    events_kept_days: float | None = Field(
+        None, gt=0, description="Events and curves of jobs that ended longer ago go; none: they stay."
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
