@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Waiting threads of OpenMP spin by default, which starves everything else on a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install demo up test test-slow check fmt bench lock openapi clean
+.PHONY: help install demo up test test-slow check fmt bench chaos lock openapi clean
 
 help:  ## This list.
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -66,6 +66,10 @@ fmt: install  ## Format and fix what can be fixed.
 bench: install  ## What cutting costs, and every method at every composition size on digits.
 	@$(BIN)/python -m benchmarks.cut
 	@$(BIN)/python -m benchmarks.reproduce --scale digits
+
+chaos: install  ## Kill real processes at random and see that every promise holds (an hour each; PostgreSQL and Redis must be installed).
+	@$(BIN)/python -m benchmarks.chaos --backend embedded
+	@$(BIN)/python -m benchmarks.chaos --backend servers
 
 openapi: install  ## Rewrite docs/openapi.json and docs/specs.md after an intended change of the API.
 	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json

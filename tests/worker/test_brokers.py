@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.specs import ExtractSpec
 from service.dispatcher import Dispatcher
-from service.jobs import service
-from service.jobs.tables import Worker
+from service.jobs import outbox, service
+from service.jobs.tables import Job, JobAttempt, Worker
 from service.platform.database import Database
 from service.platform.settings import Settings, environment_of
 from service.queue import CeleryPublisher, create_celery, prepare_broker
@@ -23,6 +24,7 @@ from tests.fixtures import redis as redis_fixture
 from tests.fixtures.database import copy_sqlite, settings_for
 from tests.fixtures.jobs import read_job
 from tests.fixtures.waiting import children_of, command_of, eventually
+from tests.service.jobs.promises import broken_promises
 
 
 @pytest.fixture(params=["filesystem", pytest.param("redis", marks=pytest.mark.services)])
@@ -41,12 +43,14 @@ def settings(request: pytest.FixtureRequest, sqlite_template: Settings, tmp_path
 
 
 @contextmanager
-def running_worker(settings: Settings, database: Database) -> Iterator[subprocess.Popen[bytes]]:
+def running_worker(
+    settings: Settings, database: Database, number: int = 1
+) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m worker --queue short`, reported in."""
     command = [sys.executable, "-m", "worker", "--queue", "short"]
     with subprocess.Popen(command, env=environment_of(settings), start_new_session=True) as process:
         try:
-            eventually(lambda: workers(database))
+            eventually(lambda: len(workers(database)) >= number)
             yield process
         finally:
             process.kill()
@@ -106,3 +110,42 @@ def test_a_worker_killed_with_sigkill_takes_its_processes_along(
         process.kill()
         process.wait()
         eventually(lambda: all(command_of(pid) == "" for pid in family), 10)
+
+
+@pytest.mark.timeout(400)
+def test_a_thousand_doubled_and_two_hundred_dropped_hints_start_each_job_once(
+    settings: Settings, database: Database, tenant: str
+) -> None:
+    with database.write() as session:
+        # They fail by name before they need a runner: their model does not exist.
+        jobs = [service.enqueue(session, tenant, ExtractSpec(model_id="mdl_none")).id for _ in range(300)]
+    dropped, doubled = jobs[:200], jobs[200:] * 10
+    with create_celery(settings) as app:
+        publisher = CeleryPublisher(app)
+        for job_id in dropped:
+            publisher.publish(job_id, "short")
+            with database.write() as session:
+                outbox.mark_published(session, job_id, settings.publish_timeout_s)
+        with app.connection_for_write() as connection:
+            channel: Any = connection.default_channel  # the stubs do not know what every transport has
+            assert channel.queue_purge("short") == len(dropped)
+        for job_id in doubled:
+            publisher.publish(job_id, "short")
+
+    def all_over() -> bool:
+        with database.read() as session:
+            left = select(func.count()).select_from(Job).where(Job.state != "failed")
+            return session.scalar(left) == 0
+
+    with (
+        running_worker(settings, database),
+        running_worker(settings, database, number=2),
+        running_dispatcher(settings, database),
+    ):
+        eventually(all_over, 300)
+    with database.read() as session:
+        attempts = session.execute(select(JobAttempt.job_id, JobAttempt.attempt)).all()
+        workers_used = set(session.scalars(select(JobAttempt.worker_id)))
+        assert broken_promises(session) == []
+    assert sorted(attempts) == sorted((job_id, 1) for job_id in jobs)
+    assert len(workers_used) >= 2  # Celery replaces the process after 200 hints

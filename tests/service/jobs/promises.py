@@ -93,8 +93,9 @@ def _lease(job: Job) -> Iterable[str]:
 
 
 def _published(job: Job, published: list[str]) -> Iterable[str]:
-    named = [] if job.result is None else [job.result["model_id"]]
-    if published != named or bool(named) != (job.state == JobState.SUCCEEDED):
+    # Other kinds answer the model that they worked on.
+    named = [] if job.result is None or job.kind != "train" else [job.result["model_id"]]
+    if published != named or (job.result is not None) != (job.state == JobState.SUCCEEDED):
         yield f"published {published}, answered {named}"
     if (job.finished_at is not None) != (job.state in TERMINAL):
         yield f"finished at {job.finished_at}"
