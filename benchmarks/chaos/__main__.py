@@ -10,7 +10,7 @@ need root (a small disk) or libfaketime (a clock that jumps, for the servers); w
 
 import argparse
 import json
-import platform
+import os
 import signal
 import sys
 import tempfile
@@ -49,28 +49,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="cleave-chaos-") as folder:
         Path(folder).chmod(0o755)  # the database runs as a user of its own
         with campaign(plan, Path(folder)) as run:
-            report = _report(run, sys.argv[1:] if arguments is None else list(arguments))
+            report = _report(run)
     path = options.output / f"{datetime.now(UTC):%Y-%m-%d}-chaos-{plan.backend}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     _print(report)
     return 1 if report["broken_promises"] else 0
 
 
-def _report(run: Campaign, command: list[str]) -> dict[str, Any]:
+def _report(run: Campaign) -> dict[str, Any]:
     try:
         outcome = run.run()
     except TimeoutError as error:
         outcome = {"broken_promises": [str(error)]}
     left_out = {"restart database", "fill disk", "clock jump"} - set(run.arsenal.names())
     return {
-        "command": ["python", "-m", "benchmarks.chaos", *command],
+        "command": _command(run.plan),
         "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "machine": {**machine(), "system": platform.platform(), "cleave": service_version()},
+        "machine": {**machine(), "cleave": service_version(), "load_15_min": os.getloadavg()[2]},
         "seed": run.plan.seed,
         "faults": _table(run),
         "not_possible_here": sorted(left_out),
         **outcome,
     }
+
+
+def _command(plan: Plan) -> str:
+    chosen = f"--backend {plan.backend} --kills {plan.kills} --jobs {plan.jobs} --seed {plan.seed}"
+    how = f"--epochs {plan.epochs} --pause {plan.pause_s:g} --recipes {' '.join(plan.recipes)}"
+    return f"python -m benchmarks.chaos {chosen} {how}"
 
 
 def _table(run: Campaign) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from service.queue import CeleryPublisher, create_celery
 _DOUBLES = 5
 # Without a checkpoint in between, three crashes end a job, and rightly.
 _FRUITLESS = 2
+_WAITS_S = 15.0
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Arsenal:
     clock: Path | None
     later: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
     fruitless: dict[str, int] = field(default_factory=dict)
+    next: tuple[str, float] | None = None
 
     def names(self) -> list[str]:
         """Often what is most likely in life, and what interrupts no job less often."""
@@ -67,8 +69,15 @@ class Arsenal:
         return often + every + (["clock jump"] if self.clock else [])
 
     def strike(self, now: Snapshot) -> Blow | None:
-        """One fault, drawn; None when it finds nothing to hit."""
-        name = self.draw.choice(self.names())
+        """One fault, drawn; None while it finds nothing to hit: it waits, or others would crowd it out."""
+        drawn, since = self.next or ("", 0.0)
+        if not drawn or time.monotonic() - since > _WAITS_S:
+            drawn, since = self.draw.choice(self.names()), time.monotonic()
+        blow = self._strike(drawn, now)
+        self.next = (drawn, since) if blow is None else None
+        return blow
+
+    def _strike(self, name: str, now: Snapshot) -> Blow | None:
         kind, _, rest = name.partition(" ")
         if rest.startswith("worker") or rest == "runner":
             return self._hit_worker(name, now)
