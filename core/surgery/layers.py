@@ -42,7 +42,7 @@ class ChannelScatter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., k, ...) -> (..., width, ...), along `dim`."""
         shape = (*x.shape[: self.dim], self.width, *x.shape[self.dim + 1 :])
-        return x.new_zeros(shape).index_copy(self.dim, self.index, x)
+        return x.new_zeros(shape).index_copy_(self.dim, self.index, x)  # index_copy would copy the zeros
 
     def extra_repr(self) -> str:
         return f"{self.index.numel()} -> {self.width}, dim={self.dim}"
