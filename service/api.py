@@ -7,6 +7,7 @@ from service.compositions import endpoints as compositions
 from service.datasets import endpoints as datasets
 from service.jobs import endpoints as jobs
 from service.jobs import event_endpoints as job_events
+from service.jobs import metrics_endpoint
 from service.jobs import worker_endpoints as workers
 from service.models import endpoints as models
 from service.modules import endpoints as modules
@@ -30,3 +31,4 @@ def include_routers(app: FastAPI) -> None:
     for slice_ in (jobs, job_events, datasets, models, modules, compositions, artifacts, workers):
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(health.router)
+    app.include_router(metrics_endpoint.router)

@@ -3,7 +3,6 @@
 import os
 import socket
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.jobs.tables import ActiveDispatcher
@@ -19,8 +18,3 @@ def show(session: Session, *, new_turn: bool) -> None:
     row.turn += new_turn
     row.heartbeat_at = db_now()
     session.add(row)
-
-
-def active(session: Session) -> ActiveDispatcher | None:
-    """Who dispatched last."""
-    return session.scalar(select(ActiveDispatcher))

@@ -1,0 +1,96 @@
+"""What the tables tell about the engine's health: counts and ages over all tenants."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.jobs.outbox import WORKER_SILENT_MS
+from service.jobs.states import ACTIVE
+from service.jobs.tables import ActiveDispatcher, Job, JobAttempt, OutboxMessage, Worker
+from service.platform.clock import db_now
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a metric; `kind` is Prometheus's: gauge or counter."""
+
+    name: str
+    kind: str
+    value: float
+    labels: dict[str, str]
+
+
+def figures(session: Session) -> list[Figure]:
+    """Every figure, those of one metric together."""
+    return [*_jobs(session), *_hints(session), *_attempts(session), *_workers(session), *_dispatcher(session)]
+
+
+def _jobs(session: Session) -> list[Figure]:
+    rows = session.execute(select(Job.state, Job.kind, func.count()).group_by(Job.state, Job.kind))
+    return [Figure("jobs", "gauge", count, {"state": s, "kind": k}) for s, k, count in rows]
+
+
+def _hints(session: Session) -> list[Figure]:
+    waiting = db_now() - func.min(func.coalesce(Job.queued_at, Job.created_at))
+    hinted = select(OutboxMessage.queue, waiting).join(Job, Job.id == OutboxMessage.job_id)
+    queued = hinted.group_by(OutboxMessage.queue)
+    late = (db_now() - func.min(OutboxMessage.publish_at)).label("late")
+    due = select(OutboxMessage.queue, late).where(OutboxMessage.publish_at <= db_now())
+    return [
+        Figure(name, "gauge", _seconds(value), {"queue": queue})
+        for name, rows in (
+            ("oldest_queued_seconds", queued),
+            ("outbox_lag_seconds", due.group_by(OutboxMessage.queue)),
+        )
+        for queue, value in session.execute(rows)
+    ]
+
+
+def _attempts(session: Session) -> list[Figure]:
+    columns = (JobAttempt.outcome, JobAttempt.cause)
+    ended = select(*columns, func.count()).where(JobAttempt.outcome.is_not(None)).group_by(*columns)
+    found = [
+        Figure("attempts_total", "counter", count, {"outcome": outcome or "", "cause": cause or ""})
+        for outcome, cause, count in session.execute(ended)
+    ]
+    # An attempt lost without an exit code is one whose worker fell silent.
+    for name, condition in (
+        ("lease_expiries_total", (JobAttempt.outcome == "lost") & JobAttempt.exit_code.is_(None)),
+        ("resumes_total", JobAttempt.resumed_from.is_not(None)),
+    ):
+        count = session.scalar(select(func.count()).select_from(JobAttempt).where(condition)) or 0
+        found.append(Figure(name, "counter", count, {}))
+    return found
+
+
+def _workers(session: Session) -> list[Figure]:
+    busy = set(session.scalars(select(Job.lease_owner).where(Job.state.in_(list(ACTIVE)))))
+    alive = select(Worker).where(Worker.heartbeat_at > db_now() - WORKER_SILENT_MS)
+    counted: Counter[tuple[str, str]] = Counter()
+    for worker in session.scalars(alive):
+        state = "busy" if worker.id in busy else "draining" if worker.draining else "idle"
+        counted.update((queue, state) for queue in worker.queues)
+    return [
+        Figure("workers", "gauge", count, {"queue": queue, "state": state})
+        for (queue, state), count in sorted(counted.items())
+    ]
+
+
+def _dispatcher(session: Session) -> list[Figure]:
+    columns = (db_now() - ActiveDispatcher.heartbeat_at, ActiveDispatcher.turn)
+    return [
+        figure
+        for age, turn in session.execute(select(*columns))
+        for figure in (
+            Figure("dispatcher_heartbeat_age_seconds", "gauge", _seconds(age), {}),
+            Figure("dispatcher_turns_total", "counter", turn, {}),
+        )
+    ]
+
+
+def _seconds(milliseconds: Any) -> float:
+    """Of a difference of instants, which the database gives as a number."""
+    return float(milliseconds) / 1000

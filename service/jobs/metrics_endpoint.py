@@ -1,0 +1,56 @@
+"""/metrics: the engine's figures for Prometheus."""
+
+import json
+import threading
+import time
+
+from fastapi import APIRouter, Response
+
+from service.jobs.gauges import Figure, figures
+from service.platform.database import Database
+from service.platform.dependencies import CallerDep, DatabaseDep
+
+_FRESH_S = 5.0
+_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Cache:
+    """The text of the last look at a database: however many ask, it is looked at once in five seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._database: Database | None = None
+        self._text = ""
+        self._until = 0.0
+
+    def text(self, database: Database) -> str:
+        with self._lock:
+            if database is not self._database or time.monotonic() >= self._until:
+                with database.read() as session:
+                    self._text = _render(figures(session))
+                self._database, self._until = database, time.monotonic() + _FRESH_S
+            return self._text
+
+
+_cache = _Cache()
+router = APIRouter()
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(database: DatabaseDep, _: CallerDep) -> Response:
+    """Counts and ages over all tenants, in Prometheus's text format. Needs an API key like any other."""
+    return Response(_cache.text(database), media_type=_MEDIA)
+
+
+def _render(found: list[Figure]) -> str:
+    lines: list[str] = []
+    told: set[str] = set()
+    for figure in found:
+        name = f"cleave_{figure.name}"
+        if name not in told:
+            lines.append(f"# TYPE {name} {figure.kind}")
+            told.add(name)
+        # JSON's escapes are those of a label's value.
+        labels = ",".join(f"{key}={json.dumps(value)}" for key, value in figure.labels.items())
+        lines.append(f"{name}{{{labels}}} {figure.value:g}" if labels else f"{name} {figure.value:g}")
+    return "\n".join(lines) + "\n"

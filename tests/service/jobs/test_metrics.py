@@ -1,0 +1,53 @@
+"""/metrics: what the tables hold, in Prometheus's format, for callers with a key."""
+
+import pytest
+
+from service.dispatcher import Dispatcher
+from service.jobs import leases, metrics_endpoint
+from service.platform.database import Database
+from tests.fixtures.client import Account, Api
+from tests.fixtures.jobs import claimed
+from tests.service.jobs.test_dispatcher import Recorder, add_worker
+from tests.service.jobs.test_endpoints import submit
+
+
+@pytest.fixture(autouse=True)
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_endpoint, "_FRESH_S", 0.0)
+
+
+def read(account: Account) -> dict[str, float]:
+    answer = account.http.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_figures_follow_the_tables(api: Api, account: Account) -> None:
+    database: Database = api.database
+    queued = 'cleave_jobs{state="queued",kind="train"}'
+    before = read(account)
+    waiting, running = submit(account), submit(account)
+    add_worker(database, number=1)
+    claimed(database, running, owner="wrk_train1")
+    Dispatcher(database, Recorder(), api.settings).show()
+    during = read(account)
+    assert during[queued] == before.get(queued, 0) + 1
+    assert during['cleave_workers{queue="train",state="busy"}'] == 1
+    assert during['cleave_oldest_queued_seconds{queue="train"}'] >= 0
+    assert during["cleave_dispatcher_turns_total"] == before.get("cleave_dispatcher_turns_total", 0) + 1
+    assert 0 <= during["cleave_dispatcher_heartbeat_age_seconds"] < 60
+    with database.write() as session:
+        leases.expire_all(session)
+    Dispatcher(database, Recorder(), api.settings).reap()
+    after = read(account)
+    assert after["cleave_lease_expiries_total"] > during["cleave_lease_expiries_total"]
+    assert after['cleave_attempts_total{outcome="lost",cause="infra"}'] >= 1
+    for job_id in (waiting, running):
+        account.http.post(f"/v1/jobs/{job_id}/cancel")
+
+
+def test_a_key_is_needed(api: Api) -> None:
+    with api.client() as nobody:
+        assert nobody.get("/metrics").status_code == 401
