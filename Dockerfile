@@ -24,7 +24,7 @@ COPY requirements-api.lock /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes -r /tmp/requirements-api.lock
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-deps /wheels/*.whl && pip check
+    pip install --no-cache-dir --no-deps /wheels/*.whl && pip check
 
 FROM base AS worker-build
 RUN python -m venv /opt/cleave
@@ -32,7 +32,7 @@ COPY requirements-worker.lock /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes -r /tmp/requirements-worker.lock
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-deps /wheels/*.whl && pip check
+    pip install --no-cache-dir --no-deps /wheels/*.whl && pip check
 
 # The root file system may be read-only: everything written goes to the data folder or to /tmp.
 FROM base AS runtime
