@@ -57,7 +57,8 @@ class Scale:
 SCALES = {
     "digits": Scale(
         (("small_cnn", "digits"),),
-        epochs=20, batch_size=32, train_samples=None, test_samples=None, seeds=3, subsets=5, retrain_epochs=5,
+        epochs=20, batch_size=32, train_samples=None, test_samples=None, seeds=3, subsets=20,
+        retrain_epochs=5,
     ),
     "small": Scale(
         (("small_cnn", "fashion_mnist"), ("small_cnn", "cifar10")),
