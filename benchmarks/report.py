@@ -33,7 +33,7 @@ _HEAD = """\
 # Results
 
 Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); raw figures:
-`benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.
+`benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.{unfinished}
 {epochs} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
 random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
 no composition was retrained, but for the last column (first seed, {retrain_epochs} epoch(s) of fine-tuning,
@@ -42,7 +42,7 @@ against its full model. Sizes are shares of the standard network's parameters. M
 published recipes; cleave is the default recipe, with its default retention and with the one named.
 """
 _COLUMNS = (
-    "approach", "form", "full model", "one class: size", "retention", "coupling",
+    "approach", "form", "seeds", "full model", "one class: size", "retention", "coupling",
     "2 classes (size)", "5 classes (size)", "10 classes (size)", "mean of 2..10", "worst loss",
     "static, retrained 2/5/10",
 )  # fmt: skip
@@ -88,6 +88,7 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         else f" (the first {settings['test_samples']:,} images)",
         last_seed=settings["seeds"] - 1,
         retrain_epochs=settings["retrain_epochs"],
+        unfinished=f"\nNot all runs are finished: {content['missing']}." if content["missing"] else "",
         **{key: machine[key] for key in ("processor", "threads", "torch")},
     )
 
@@ -101,8 +102,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = (*_COLUMNS, "published: full; reuse") if published else _COLUMNS
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for approach, of_approach in _grouped(rows).items():
-        for form in of_approach[0]["one class"]:
-            cells = [approach, form, *_cells(of_approach, form)]
+        for form in _forms(of_approach):
+            having = [row for row in of_approach if form in row["one class"]]
+            cells = [approach, form, *_cells(having, form)]
             cells += [published.get(approach, "")] if published else []
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -116,6 +118,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], form: str) -> list[str]:
     retrained = [row["retrained"] for row in rows if "retrained" in row]
     again = " / ".join(f"{retrained[0][size]['accuracy']:.1f}" for size in SIZES) if retrained else ""
     return [
+        str(len(rows)),
         _spread(row["test accuracy"] for row in rows),
         f"{mean(row['one class'][form]['parameters %'] for row in rows):.1f} %",
         f"{mean(row['retention %'] for row in rows):.0f} %",
@@ -127,13 +130,20 @@ def _cells(rows: Sequence[Mapping[str, Any]], form: str) -> list[str]:
     ]
 
 
+def _forms(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every form that any of the rows has, in order."""
+    return list(dict.fromkeys(form for row in rows for form in row["one class"]))
+
+
 def _mean_reuse(row: Mapping[str, Any], form: str) -> float:
     return float(mean(found[form]["accuracy"] for found in row["reuse"].values()))
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], form: str) -> str:
-    """The largest loss of one composition against its full model on the same classes."""
-    return f"{max(found[form]['worst loss'] for row in rows for found in row['reuse'].values()):.1f}"
+    """The largest loss of one composition against its full model on the same classes, where it is known."""
+    losses = [found[form].get("worst loss") for row in rows for found in row["reuse"].values()]
+    known = [loss for loss in losses if loss is not None]
+    return f"{max(known):.1f}" if len(known) == len(losses) else ""
 
 
 def _spread(values: Iterable[float]) -> str:
@@ -154,8 +164,8 @@ def _picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     for place, size in enumerate(SIZES, 1):
         axes = figure.add_subplot(1, len(SIZES), place)
         for approach, of_approach in _grouped(rows).items():
-            for form in of_approach[0]["one class"]:
-                found = [row["reuse"][size][form] for row in of_approach]
+            for form in _forms(of_approach):
+                found = [row["reuse"][size][form] for row in of_approach if form in row["reuse"][size]]
                 axes.scatter(
                     [f["parameters %"] for f in found],
                     [f["accuracy"] for f in found],

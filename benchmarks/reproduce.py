@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=os.environ.get("CLEAVE_DATA_ROOT"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
     parser.add_argument("--budget-s", type=float, help="stop after so many seconds; the next call goes on")
+    parser.add_argument("--partial", action="store_true", help="report what is finished, and what is not")
     parser.add_argument("--only", help="run (and report) only cases whose name contains this")
     options = parser.parse_args()
     if options.data_root is None and options.scale != "digits":
@@ -124,9 +125,11 @@ def main() -> None:
         json.loads(path.read_text()) for case in wanted if (path := row_path(options.work, case)).exists()
     ]
     print(f"{len(rows)} of {len(wanted)} runs are finished")
-    if len(rows) == len(wanted):
+    missing = [case.name for case in wanted if not row_path(options.work, case).exists()]
+    if rows and (options.partial or not missing):
         settings = asdict(SCALES[options.scale])
         content = {"machine": machine(), "scale": options.scale, "settings": settings, "rows": rows}
+        content["missing"] = ", ".join(missing)
         stem = f"{datetime.now(UTC):%Y-%m-%d}-reproduce-{options.scale}"
         (RESULTS / f"{stem}.json").write_text(json.dumps(content, indent=1) + "\n")
         for path in write_report(content, RESULTS / stem):
