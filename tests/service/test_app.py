@@ -75,7 +75,9 @@ class TestFramework:
         settings = settings_for(tmp_path, auth=False)
         with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
             with database.engine.begin() as connection:
-                connection.exec_driver_sql("INSERT INTO tenants VALUES ('ten_x', 'x', 'not a time')")
+                connection.exec_driver_sql(
+                    "INSERT INTO tenants (id, name, created_at) VALUES ('ten_x', 'x', 'not a time')"
+                )
                 connection.exec_driver_sql("DELETE FROM tenants WHERE name = 'default'")
             api.app.state.store = None
             answer = http.get("/readyz")

@@ -157,6 +157,6 @@ def test_the_dispatcher_sends_it_to_a_short_worker_and_finds_it_without_a_hint(
         session.execute(delete(OutboxMessage))
     Dispatcher(database, broker, settings).once()
     assert broker.published == [(job_id, "short")]
-    check_claimed(database, job_id)
+    check_claimed(database, job_id, owner="wrk_short1")
     with database.read() as session:
         assert [outbox.idle_slots(session, queue) for queue in ("train", "short")] == [1, 0]
