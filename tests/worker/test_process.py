@@ -77,12 +77,12 @@ def test_a_training_gets_a_runner_that_was_started_ahead_and_did_nothing_yet(
     opened = open_context(settings.model_copy(update={"ready_runner": True}), ["train"], lambda: False)
     pool = opened.runners
     pool.warm_up()
-    (ahead,) = runner_pids()
+    (ahead,) = eventually(runner_pids)
     first = pool.take()
     assert first.pid == ahead
     assert last_report(first, tmp_path).type == "failure"
     assert pool.give_back(first, healthy=True) == 0
-    (ahead,) = runner_pids()
+    (ahead,) = eventually(runner_pids)
     second = pool.take()
     assert (second.pid, second.jobs) == (ahead, 0)
     assert second.pid != first.pid

@@ -6,10 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from core.results import LogReport, Progress, RunnerInput
 from core.specs import EvaluateSpec
 from service.jobs.endings import Stalled, settle
+from service.jobs.tables import Job
+from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.jobs import claimed, queued, read_job, states_of
@@ -131,6 +134,7 @@ def test_a_blocked_runner_says_where_and_three_of_them_end_the_job(
         held = claim if attempt == 0 else claimed(database, job_id)
         with database.write() as session:
             states.append(settle(session, held.lease, ending, settings).value)
+            session.execute(update(Job).values(available_at=db_now()))  # its delay is over
     assert states == ["queued", "queued", "failed"]
     error = read_job(database, job_id).error
     assert error is not None

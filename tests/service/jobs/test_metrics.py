@@ -1,9 +1,11 @@
 """/metrics: what the tables hold, in Prometheus's format, for callers with a key."""
 
 import pytest
+from sqlalchemy import delete
 
 from service.dispatcher import Dispatcher
 from service.jobs import leases, metrics_endpoint
+from service.jobs.tables import Worker
 from service.platform.database import Database
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed
@@ -46,6 +48,8 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
     assert after['cleave_attempts_total{outcome="lost",cause="infra"}'] >= 1
     for job_id in (waiting, running):
         account.http.post(f"/v1/jobs/{job_id}/cancel")
+    with database.write() as session:  # it serves other tests too
+        session.execute(delete(Worker))
 
 
 def test_a_key_is_needed(api: Api) -> None:
