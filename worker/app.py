@@ -8,6 +8,7 @@ import logging
 import mmap
 import os
 import select
+import signal
 import threading
 from typing import Any
 
@@ -53,6 +54,9 @@ def _drain(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _start_process(**_: Any) -> None:
     global _process
+    # systemd, `timeout` and terminals signal the whole process group. The main process hears it and sets
+    # _DRAINING; this one has a runner to stop first, and would die by Celery's default.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     queues = sorted(app.amqp.queues.consume_from)
     opened = open_context(Settings(), queues, _draining)

@@ -1,5 +1,6 @@
 """A real worker process behind each broker: hints arrive, forged ones are ignored, kills leave nothing."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from service.platform.settings import Settings, environment_of
 from service.queue import CeleryPublisher, create_celery, prepare_broker
 from tests.fixtures import redis as redis_fixture
 from tests.fixtures.database import copy_sqlite, settings_for
-from tests.fixtures.jobs import read_job
+from tests.fixtures.jobs import queued, read_job
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.service.jobs.promises import broken_promises
+from tests.worker.test_execution import ENDLESS, attempts_of, has_checkpoint
 
 
 @pytest.fixture(params=["filesystem", pytest.param("redis", marks=pytest.mark.services)])
@@ -44,10 +46,10 @@ def settings(request: pytest.FixtureRequest, sqlite_template: Settings, tmp_path
 
 @contextmanager
 def running_worker(
-    settings: Settings, database: Database, number: int = 1
+    settings: Settings, database: Database, number: int = 1, queue: str = "short"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m worker --queue short`, reported in."""
-    command = [sys.executable, "-m", "worker", "--queue", "short"]
+    """`python -m worker`, reported in."""
+    command = [sys.executable, "-m", "worker", "--queue", queue]
     with subprocess.Popen(command, env=environment_of(settings), start_new_session=True) as process:
         try:
             eventually(lambda: len(workers(database)) >= number)
@@ -99,6 +101,23 @@ def test_round_trip(settings: Settings, database: Database, tenant: str) -> None
         assert process.wait(30) == 0
         eventually(lambda: all(command_of(pid) == "" for pid in family), 10)
         assert workers(database) == []
+
+
+def test_sigterm_to_the_whole_group_drains_and_burns_no_attempt(
+    settings: Settings, database: Database, tenant: str
+) -> None:
+    """As systemd and `timeout` send it: the worker's child hears it too."""
+    with (
+        running_dispatcher(settings, database),
+        running_worker(settings, database, queue="train") as process,
+    ):
+        job_id = queued(database, tenant, **ENDLESS)
+        eventually(lambda: has_checkpoint(database))
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 0
+        (attempt,) = attempts_of(database, job_id)
+        assert (attempt.outcome, attempt.cause) == ("interrupted", None)
+        assert read_job(database, job_id).state == "queued"
 
 
 def test_a_worker_killed_with_sigkill_takes_its_processes_along(
