@@ -27,7 +27,7 @@ class _Cache:
         with self._lock:
             if database is not self._database or time.monotonic() >= self._until:
                 with database.read() as session:
-                    self._text = _render(figures(session))
+                    self._text = render(figures(session))
                 self._database, self._until = database, time.monotonic() + _FRESH_S
             return self._text
 
@@ -42,7 +42,8 @@ def metrics(database: DatabaseDep, _: CallerDep) -> Response:
     return Response(_cache.text(database), media_type=_MEDIA)
 
 
-def _render(found: list[Figure]) -> str:
+def render(found: list[Figure]) -> str:
+    """The text of the figures, each with all its digits."""
     lines: list[str] = []
     told: set[str] = set()
     for figure in found:
@@ -52,5 +53,6 @@ def _render(found: list[Figure]) -> str:
             told.add(name)
         # JSON's escapes are those of a label's value.
         labels = ",".join(f"{key}={json.dumps(value)}" for key, value in figure.labels.items())
-        lines.append(f"{name}{{{labels}}} {figure.value:g}" if labels else f"{name} {figure.value:g}")
+        value = float(figure.value)
+        lines.append(f"{name}{{{labels}}} {value!r}" if labels else f"{name} {value!r}")
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ from sqlalchemy import delete
 
 from service.dispatcher import Dispatcher
 from service.jobs import leases, metrics_endpoint
+from service.jobs.gauges import Figure
 from service.jobs.tables import Worker
 from service.platform.database import Database
 from tests.fixtures.client import Account, Api
@@ -50,6 +51,12 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
         account.http.post(f"/v1/jobs/{job_id}/cancel")
     with database.write() as session:  # it serves other tests too
         session.execute(delete(Worker))
+
+
+def test_large_figures_keep_their_digits() -> None:
+    text = metrics_endpoint.render([Figure("attempts_total", "counter", 1234567, {"cause": "infra"})])
+    name, value = text.splitlines()[-1].split(" ")
+    assert (name, float(value)) == ('cleave_attempts_total{cause="infra"}', 1234567)
 
 
 def test_a_key_is_needed(api: Api) -> None:
