@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from service.jobs.outbox import WORKER_SILENT_MS
-from service.jobs.states import ACTIVE
-from service.jobs.tables import ActiveDispatcher, Job, JobAttempt, OutboxMessage, Worker
+from service.jobs.tables import ActiveDispatcher, Job, JobAttempt, OutboxMessage
+from service.jobs.workers import list_workers
 from service.platform.clock import db_now
 
 
@@ -67,12 +66,10 @@ def _attempts(session: Session) -> list[Figure]:
 
 
 def _workers(session: Session) -> list[Figure]:
-    busy = set(session.scalars(select(Job.lease_owner).where(Job.state.in_(list(ACTIVE)))))
-    alive = select(Worker).where(Worker.heartbeat_at > db_now() - WORKER_SILENT_MS)
     counted: Counter[tuple[str, str]] = Counter()
-    for worker in session.scalars(alive):
-        state = "busy" if worker.id in busy else "draining" if worker.draining else "idle"
-        counted.update((queue, state) for queue in worker.queues)
+    for worker in list_workers(session):
+        if worker.state != "silent":
+            counted.update((queue, worker.state) for queue in worker.queues)
     return [
         Figure("workers", "gauge", count, {"queue": queue, "state": state})
         for (queue, state), count in sorted(counted.items())

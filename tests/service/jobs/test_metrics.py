@@ -1,7 +1,7 @@
 """/metrics: what the tables hold, in Prometheus's format, for callers with a key."""
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from service.dispatcher import Dispatcher
 from service.jobs import leases, metrics_endpoint
@@ -41,6 +41,11 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
     assert during['cleave_oldest_queued_seconds{queue="train"}'] >= 0
     assert during["cleave_dispatcher_turns_total"] == before.get("cleave_dispatcher_turns_total", 0) + 1
     assert 0 <= during["cleave_dispatcher_heartbeat_age_seconds"] < 60
+    with database.write() as session:
+        session.execute(update(Worker).values(draining=True))
+    draining = read(account)  # as GET /v1/workers says it
+    assert draining['cleave_workers{queue="train",state="draining"}'] == 1
+    assert 'cleave_workers{queue="train",state="busy"}' not in draining
     with database.write() as session:
         leases.expire_all(session)
     Dispatcher(database, Recorder(), api.settings).reap()
