@@ -38,7 +38,12 @@ def _hints(session: Session) -> list[Figure]:
     queued = hinted.group_by(OutboxMessage.queue)
     late = (db_now() - func.min(OutboxMessage.publish_at)).label("late")
     due = select(OutboxMessage.queue, late).where(OutboxMessage.publish_at <= db_now())
-    return [
+    published = select(OutboxMessage.queue, func.max(OutboxMessage.published)).group_by(OutboxMessage.queue)
+    found = [
+        Figure("hint_publications", "gauge", count, {"queue": queue})
+        for queue, count in session.execute(published)
+    ]
+    return found + [
         Figure(name, "gauge", _seconds(value), {"queue": queue})
         for name, rows in (
             ("oldest_queued_seconds", queued),

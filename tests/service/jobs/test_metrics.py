@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from service.dispatcher import Dispatcher
-from service.jobs import leases, metrics_endpoint
+from service.jobs import leases, metrics_endpoint, outbox
 from service.jobs.gauges import Figure
 from service.jobs.tables import Worker
 from service.platform.database import Database
@@ -34,10 +34,14 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
     waiting, running = submit(account), submit(account)
     add_worker(database, number=1)
     claimed(database, running, owner="wrk_train1")
+    with database.write() as session:
+        for _ in range(4):
+            outbox.mark_published(session, waiting, publish_timeout_s=30)
     Dispatcher(database, Recorder(), api.settings).show()
     during = read(account)
     assert during[queued] == before.get(queued, 0) + 1
     assert during['cleave_workers{queue="train",state="busy"}'] == 1
+    assert during['cleave_hint_publications{queue="train"}'] == 4
     assert during['cleave_oldest_queued_seconds{queue="train"}'] >= 0
     assert during["cleave_dispatcher_turns_total"] == before.get("cleave_dispatcher_turns_total", 0) + 1
     assert 0 <= during["cleave_dispatcher_heartbeat_age_seconds"] < 60
