@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from service.jobs.tables import ActiveDispatcher, Job, JobAttempt, OutboxMessage
@@ -55,19 +55,24 @@ def _hints(session: Session) -> list[Figure]:
 
 def _attempts(session: Session) -> list[Figure]:
     columns = (JobAttempt.outcome, JobAttempt.cause)
-    ended = select(*columns, func.count()).where(JobAttempt.outcome.is_not(None)).group_by(*columns)
-    found = [
-        Figure("attempts_total", "counter", count, {"outcome": outcome or "", "cause": cause or ""})
-        for outcome, cause, count in session.execute(ended)
-    ]
     # An attempt lost without an exit code is one whose worker fell silent.
-    for name, condition in (
-        ("lease_expiries_total", (JobAttempt.outcome == "lost") & JobAttempt.exit_code.is_(None)),
-        ("resumes_total", JobAttempt.resumed_from.is_not(None)),
-    ):
-        count = session.scalar(select(func.count()).select_from(JobAttempt).where(condition)) or 0
-        found.append(Figure(name, "counter", count, {}))
-    return found
+    expired = (JobAttempt.outcome == "lost") & JobAttempt.exit_code.is_(None)
+    counts = (
+        func.count(),
+        func.count(case((expired, 1))),
+        func.count(JobAttempt.resumed_from),
+    )
+    rows = session.execute(select(*columns, *counts).group_by(*columns)).all()
+    ended = [
+        Figure("attempts_total", "counter", row[2], {"outcome": row[0], "cause": row[1] or ""})
+        for row in rows
+        if row[0] is not None
+    ]
+    return [
+        *ended,
+        Figure("lease_expiries_total", "counter", sum(row[3] for row in rows), {}),
+        Figure("resumes_total", "counter", sum(row[4] for row in rows), {}),
+    ]
 
 
 def _workers(session: Session) -> list[Figure]:

@@ -19,17 +19,24 @@ class _Cache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._database: Database | None = None
-        self._text = ""
-        self._until = 0.0
+        self._last: tuple[Database | None, str, float] = (None, "", 0.0)
 
     def text(self, database: Database) -> str:
-        with self._lock:
-            if database is not self._database or time.monotonic() >= self._until:
+        known, text, until = self._last
+        if known is database and time.monotonic() < until:
+            return text
+        # While another looks, the old text will do; only where there is none is it waited for.
+        if not self._lock.acquire(blocking=known is not database):
+            return text
+        try:
+            known, text, until = self._last
+            if known is not database or time.monotonic() >= until:
                 with database.read() as session:
-                    self._text = render(figures(session))
-                self._database, self._until = database, time.monotonic() + _FRESH_S
-            return self._text
+                    text = render(figures(session))
+                self._last = (database, text, time.monotonic() + _FRESH_S)
+            return text
+        finally:
+            self._lock.release()
 
 
 _cache = _Cache()

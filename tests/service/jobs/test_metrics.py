@@ -62,6 +62,12 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
         session.execute(delete(Worker))
 
 
+def test_who_asks_during_a_look_gets_the_old_text(api: Api, account: Account) -> None:
+    before = read(account)
+    with metrics_endpoint._cache._lock:
+        assert read(account) == before
+
+
 def test_large_figures_keep_their_digits() -> None:
     text = metrics_endpoint.render([Figure("attempts_total", "counter", 1234567, {"cause": "infra"})])
     name, value = text.splitlines()[-1].split(" ")
