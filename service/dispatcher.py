@@ -179,9 +179,11 @@ def _turn(database: Database, settings: Settings) -> Iterator[Callable[[], objec
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         taken = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
         # The lock lives as long as the connection, so a connection that answers still has it.
-        yield (lambda: connection.execute(text("SELECT 1"))) if taken else None
-        if taken:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
+        try:
+            yield (lambda: connection.execute(text("SELECT 1"))) if taken else None
+        finally:
+            if taken:
+                connection.invalidate()  # closed, not given back: the lock must not go on in the pool
 
 
 def main(on_ready: Callable[[], object] = lambda: None) -> None:

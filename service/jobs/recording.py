@@ -51,10 +51,11 @@ def record(session: Session, lease: Lease, attempt: int, notes: Notes) -> None:
         raise LeaseLost(lease.job_id)
     for metric in notes.metrics:
         session.add(Metric(tenant_id=job.tenant_id, job_id=job.id, **metric.model_dump()))
-    if any(point.best for point in notes.checkpoints):
+    best = [point for point in notes.checkpoints if point.best][-1:]
+    if best:
         _forget_best(session, job.id)
     for point in notes.checkpoints:
-        content = point.model_dump(exclude={"type"})
+        content = {**point.model_dump(exclude={"type"}), "best": point in best}
         session.merge(Checkpoint(job_id=job.id, attempt=attempt, **content))
 
 

@@ -87,10 +87,12 @@ def move(
     events: list[tuple[str, dict[str, Any]]] = [("job.state", {"state": to.value, **paused})]
     if to in TERMINAL:
         values = {**NO_LEASE, "expires_at": None, "paused_at": None, "finished_at": db_now(), **values}
-        drop_hint(session, job_id)
         error, result = values.get("error"), values.get("result")
         events.append(("job.done", {"state": to.value, "error": error, "result": result}))
-    return change(session, job_id, {"state": to.value, **values}, events=events, sources=sources, lease=lease)
+    job = change(session, job_id, {"state": to.value, **values}, events=events, sources=sources, lease=lease)
+    if job is not None and to in TERMINAL:
+        drop_hint(session, job_id)
+    return job
 
 
 def requeue(

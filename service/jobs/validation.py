@@ -19,6 +19,9 @@ from service.jobs.tables import Job
 from service.jobs.transitions import Lease, await_check, change, drop_hint, move, queue_again
 from service.platform.clock import db_now
 
+# What this worker lacks, the one that trains may have.
+_OF_THIS_WORKER = ("package_missing",)
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -49,7 +52,7 @@ def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | No
 def settle(session: Session, lease: Lease, ending: Checked | Ending) -> JobState:
     """Queue the job, or end it with the user's mistake. Raises LeaseLost. Returns its new state."""
     job = leases.hold(session, lease)
-    if isinstance(ending, Failed) and ending.cause == "user":
+    if isinstance(ending, Failed) and ending.cause == "user" and ending.code not in _OF_THIS_WORKER:
         error: dict[str, Any] = {"code": ending.code, "cause": "user", "message": ending.message}
         error |= {"retryable": False, "attempt": job.attempt}
         move(session, job.id, JobState.FAILED, lease=lease, error=error)

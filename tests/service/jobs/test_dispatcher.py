@@ -7,7 +7,7 @@ import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select, update
 
-from service.dispatcher import Dispatcher, Trouble
+from service.dispatcher import Dispatcher, Trouble, _turn
 from service.jobs import leases, outbox, service
 from service.jobs.endings import Failed, settle
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
@@ -204,6 +204,21 @@ def test_one_dispatcher_is_active_and_another_takes_over(
             stop.set()
             if thread.is_alive():
                 thread.join()
+
+
+def test_a_turn_that_ends_badly_is_free_for_another(database: Database, settings: Settings) -> None:
+    broker = Recorder()
+    broker.away = True
+    with pytest.raises(BrokerError), _turn(database, settings):
+        broker.publish("job_1", "train")
+    other = Database(settings)
+    try:
+        with _turn(other, settings) as check:
+            assert check is not None
+            with _turn(database, settings) as late:
+                assert late is None
+    finally:
+        other.dispose()
 
 
 def _wait(condition: object, seconds: float = 20.0) -> None:

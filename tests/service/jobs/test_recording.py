@@ -57,3 +57,16 @@ def test_an_attempt_from_the_start_draws_all_of_it_anew(database: Database, tena
         record(session, claim.lease, claim.attempt, _curve(1, 2))
         record_start(session, claim.lease, claim.attempt, None, SPEC)
     assert _epochs(database, job_id) == []
+
+
+def test_of_several_reported_together_the_last_best_is_the_best(database: Database, tenant: str) -> None:
+    claim = claimed(database, queued(database, tenant))
+    points = [
+        CheckpointReport(path=f"e{n}", sha256="0" * 64, spec_sha256=SPEC, epoch=n, step=n, best=best)
+        for n, best in ((1, True), (2, True), (3, False))
+    ]
+    with database.write() as session:
+        record(session, claim.lease, claim.attempt, Notes(checkpoints=points))
+    with database.read() as session:
+        found = checkpoints_newest_first(session, claim.lease.job_id)
+        assert [(point.path, point.best) for point in found] == [("e3", False), ("e2", True), ("e1", False)]

@@ -78,7 +78,15 @@ class TestCheck:
         assert (job.error["code"], job.error["cause"], job.attempt) == ("untraceable_model", "user", 0)
         assert (job.lease_owner, hints(database)) == (None, [])
 
-    @pytest.mark.parametrize("ending", [Crashed(-9), Stopped("timeout"), Failed("oom", "No memory.", "oom")])
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            Crashed(-9),
+            Stopped("timeout"),
+            Failed("oom", "No memory.", "oom"),
+            Failed("package_missing", "timm is not installed.", "user"),
+        ],
+    )
     def test_what_cannot_be_checked_is_left_to_the_training(
         self, database: Database, tenant: str, ending: Ending
     ) -> None:

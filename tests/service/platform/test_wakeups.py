@@ -112,7 +112,7 @@ def test_the_dispatcher_does_not_wait_for_its_timer(
         add_worker(other)
         assert broker.news.wait(WITHIN_S)
         broker.news.clear()
-        claim = claimed(other, first)
+        claim = claimed(other, first, owner="wrk_train1")
         with other.write() as session:
             settle(session, claim.lease, Failed("wrong", "It is wrong.", "user"), settings)
         assert broker.news.wait(WITHIN_S)
