@@ -190,7 +190,7 @@ def attempts(job_id: JobId, session: Reader) -> ListOf[AttemptRead]:
 
 @router.get("/{job_id}/checkpoints", operation_id="jobs_checkpoints")
 def checkpoints(job_id: JobId, session: Reader) -> ListOf[CheckpointRead]:
-    """The checkpoints it wrote, or took over (attempt 0); the last two and the best stay until it succeeds."""
+    """Checkpoints it wrote, or took over (attempt 0); the last two and the best stay until it succeeds."""
     service.get(session, job_id)
     found = repository.checkpoints_of(session, job_id)
     return ListOf[CheckpointRead].of([CheckpointRead.model_validate(c) for c in found])

@@ -138,7 +138,7 @@ class JobDetail(JobRead):
 
 
 class EventRead(_Row):
-    """One thing that happened; `seq` counts from 1 within the job, without gaps until retention removes some."""
+    """One thing that happened; `seq` counts from 1 within the job without gaps, but for retention."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.EVENT]})
 
