@@ -24,7 +24,7 @@ from tests.fixtures.jobs import queued
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.test_brokers import running_dispatcher
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(400)]
 GPU = "GPU-00000000-0000-0000-0000-000000000001"
 WORKERS = [("train", "cpu"), ("train", GPU), ("short", "auto")]
 TRAINING = {"epochs": 15, "batch_size": 32, "max_train_samples": 128}
