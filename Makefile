@@ -46,8 +46,9 @@ up: install  ## Start the whole service on this machine; Ctrl-C stops it.
 	@$(BIN)/cleave up
 
 # A missing PostgreSQL or Redis skips its tests, with the reason; where CI is set it is a failure.
+# A process for each core (four at most), and a file's tests in one of them: they share what its fixtures trained.
 test: install  ## Every test this machine can run in under 10 minutes.
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: install  ## The long tests that `make test` leaves out.
 	@$(BIN)/python -m pytest -m slow --timeout 1800
@@ -84,7 +85,7 @@ lock:  ## Resolve the dependencies anew: requirements*.lock.
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV_COMPILE) --upgrade --all-extras -o requirements.lock
 	$(UV_COMPILE) --constraints requirements.lock --extra postgres --extra s3 --extra otel -o requirements-api.lock
-	$(UV_COMPILE) --constraints requirements.lock --extra engine --extra postgres --extra s3 --extra otel \
+	$(UV_COMPILE) --constraints requirements.lock --extra engine --extra onnx --extra postgres --extra s3 --extra otel \
 		-o requirements-worker.lock
 
 clean:  ## Remove what the tools wrote; keeps .venv and the service's data.
