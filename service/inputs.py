@@ -1,6 +1,6 @@
 """The files a runner reads: for each job, local paths by role."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -31,8 +31,8 @@ def job_inputs(
     return paths
 
 
-def _files(session: Session, store: ArtifactStore, owner_id: str, roles: Iterable[str]) -> dict[str, Path]:
-    found = artifacts.local_paths(session, store, owner_id)
+def _files(session: Session, store: ArtifactStore, owner_id: str, roles: Collection[str]) -> dict[str, Path]:
+    found = artifacts.local_paths(session, store, owner_id, roles)
     missing = [role for role in roles if role not in found]
     if missing:
         raise ArtifactMissingError(f"{owner_id} has no {missing[0]} on record.")

@@ -7,13 +7,13 @@ import base64
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote
 
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.datastructures import Headers
 
 from service.artifacts.tables import Artifact
 from service.platform.errors import PreconditionFailedError, RangeNotSatisfiableError
+from service.platform.filenames import content_disposition
 from service.platform.storage import ArtifactStore
 
 _ONE_RANGE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*\Z", re.ASCII | re.IGNORECASE)
@@ -46,6 +46,9 @@ def respond(
         raise PreconditionFailedError("The content has another digest.")
     if (known := _list(request_headers, "if-none-match")) and _names(known, etag, weak=True):
         return Response(status_code=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Vary")})
+    if method == "GET" and (elsewhere := store.link(artifact.sha256, artifact.filename, artifact.media_type)):
+        # The bucket answers ranges itself; a cache must not keep an address that is soon void.
+        return RedirectResponse(elsewhere, status_code=302, headers={"Cache-Control": "no-store"})
     # HEAD has no ranges (RFC 9110, 14.2).
     span = _requested_span(request_headers, etag, artifact.size) if method == "GET" else None
     status = 200 if span is None else 206
@@ -62,13 +65,11 @@ def respond(
 
 def _headers(artifact: Artifact, etag: str) -> dict[str, str]:
     digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", artifact.filename)
-    named = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(artifact.filename, safe='')}"
     return {
         "ETag": etag,
         "Repr-Digest": f"sha-256=:{digest}:",
         "Accept-Ranges": "bytes",
-        "Content-Disposition": named,
+        "Content-Disposition": content_disposition(artifact.filename),
         # The content of an id never changes; a shared cache must not keep one tenant's file for another.
         "Cache-Control": "private, max-age=31536000, immutable, no-transform",
         "Vary": "Authorization, X-API-Key",

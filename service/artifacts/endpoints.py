@@ -15,6 +15,9 @@ router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: binary_response("The whole content."),
     206: binary_response("The range that was asked for."),
+    302: {
+        "description": "The bucket has the content, at this address for some minutes (CLEAVE_S3_REDIRECT)."
+    },
     304: {"description": "The caller has this content already (If-None-Match)."},
     **problems(412, 416),
 }

@@ -1,6 +1,6 @@
 """Artifacts: recording them, finding them, and what each is a part of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -54,10 +54,14 @@ def of_owners(session: Session, owner_ids: Sequence[str]) -> dict[str, list[Arti
     return found
 
 
-def local_paths(session: Session, store: ArtifactStore, owner_id: str) -> dict[str, Path]:
-    """Role -> readable local file, for everything the owner has."""
+def local_paths(
+    session: Session, store: ArtifactStore, owner_id: str, roles: Collection[str]
+) -> dict[str, Path]:
+    """Role -> readable local file, for those of `roles` that the owner has."""
     return {
-        link.role: store.path(artifact.sha256) for link, artifact in repository.of_owners(session, [owner_id])
+        link.role: store.path(artifact.sha256)
+        for link, artifact in repository.of_owners(session, [owner_id])
+        if link.role in roles
     }
 
 

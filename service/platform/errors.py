@@ -123,6 +123,12 @@ class AuthRequiredError(StartupError):
     code = "auth_required"
 
 
+class StoreUnsupportedError(StartupError):
+    """The artifact store that the settings name needs a package that is not installed."""
+
+    code = "store_unsupported"
+
+
 class DatabaseBehindError(StartupError):
     """The database has no tables, or those of an older version."""
 

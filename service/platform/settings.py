@@ -1,6 +1,7 @@
 """The only reader of the environment."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,12 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder.")
     broker_url: str | None = Field(None, description="redis://...; default: a folder in the data folder.")
     broker_prefix: str = Field("cleave:", description="Prefix of every key in Redis.")
-    artifact_url: str | None = Field(None, description="file:///...; default: a folder in the data folder.")
+    artifact_url: str | None = Field(
+        None, description="file:///... or s3://BUCKET/PREFIX; default: a folder in the data folder."
+    )
+    s3_endpoint_url: str | None = Field(None, description="An S3-compatible server; default: Amazon's.")
+    s3_redirect: bool = Field(False, description="Send downloads to presigned URLs of the bucket.")
+    s3_cache_mib: int = Field(4096, ge=0, description="What a worker keeps of the bucket on its own disk.")
     min_free_mib: int = Field(
         64, ge=0, description="Not ready while the artifact folder has less space than this."
     )
@@ -99,8 +105,8 @@ class Settings(BaseSettings):
     @field_validator("artifact_url")
     @classmethod
     def _store_is_supported(cls, url: str | None) -> str | None:
-        if url and not (url.startswith("file:///") and len(url) > len("file:///")):
-            raise ValueError("must be file:///FOLDER; other stores (S3) are not built yet")
+        if url and not re.fullmatch(r"file:///.+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?", url):
+            raise ValueError("must be file:///FOLDER or s3://BUCKET/PREFIX")
         return url or None
 
     @cached_property
@@ -117,9 +123,13 @@ class Settings(BaseSettings):
         return self.broker_url or f"{FOLDER_SCHEME}://"
 
     @property
+    def stores_in_s3(self) -> bool:
+        return (self.artifact_url or "").startswith("s3://")
+
+    @property
     def artifact_root(self) -> Path:
-        """Folder of the local artifact store."""
-        if self.artifact_url is None:
+        """Folder of the local artifact store; of a bucket, what this machine keeps beside it."""
+        if self.artifact_url is None or self.stores_in_s3:
             return self.home / "artifacts"
         return Path(self.artifact_url.removeprefix("file://"))
 

@@ -1,21 +1,22 @@
-"""The artifact store: immutable blobs named by the sha256 of their content."""
+"""The artifact store: immutable blobs named by the sha256 of their content.
+
+A blob is visible to callers only through a database row that names it, so storing comes first and publishing
+is a matter of the database.
+"""
 
 import errno
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from service.platform.errors import ArtifactMissingError
+from service.platform.errors import ArtifactMissingError, StoreUnsupportedError
 from service.platform.settings import Settings
 
 CHUNK_BYTES = 1 << 18
-_PROBE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,18 @@ class StoredBlob:
     size: int
 
 
+@dataclass(frozen=True)
+class FoundBlob(StoredBlob):
+    """A blob met while going through a store, and the seconds since it was last stored."""
+
+    age_s: float
+
+
 class ArtifactStore(Protocol):
     """What the service asks of a store. Callers never name a path: the key is the digest of the content."""
 
     def ingest(self, path: Path) -> StoredBlob:
-        """Take a finished local file into the store; the source is consumed."""
+        """Take a finished local file into the store; the source is consumed; what is there is renewed."""
 
     def path(self, sha256: str) -> Path:
         """A local, readable file with this content. Raises ArtifactMissingError."""
@@ -38,63 +46,53 @@ class ArtifactStore(Protocol):
     def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `start`, in chunks. Raises ArtifactMissingError before the first chunk."""
 
+    def link(self, sha256: str, filename: str, media_type: str) -> str | None:
+        """A URL at which the content can be read without us for a while; None where we serve it ourselves."""
+
+    def exists(self, sha256: str) -> bool:
+        """Whether the content is stored."""
+
+    def blobs(self) -> Iterator[FoundBlob]:
+        """Everything stored, in no order. What is stored meanwhile may be left out."""
+
+    def remove(self, sha256: str, min_age_s: float) -> bool:
+        """Remove a blob unless it was stored more recently than that. Returns whether it did."""
+
+    def tidy(self, min_age_s: float) -> None:
+        """Clear what interrupted calls left that long ago."""
+
     def check_writable(self, min_free_bytes: int = 0) -> None:
         """Raises OSError (ENOSPC where space is what lacks) when nothing more can be stored."""
 
 
-class LocalStore:
-    """Blobs in a folder: `blobs/ab/<sha256>`. A blob appears by rename, so readers never see half of one."""
+def checked_key(sha256: str) -> str:
+    """The digest, or ArtifactMissingError for what cannot be one."""
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ArtifactMissingError("A storage key is 64 lower-case hexadecimal digits.")
+    return sha256
 
-    def __init__(self, root: Path) -> None:
-        self._blobs = root / "blobs"
-        self._incoming = root / "incoming"
 
-    def ingest(self, path: Path) -> StoredBlob:
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        private = self._incoming / uuid.uuid4().hex
-        # Moved first: what is hashed below can no longer be swapped by the process that wrote it.
-        _move(path, private)
-        blob = _hash_and_sync(private)
-        target = self._locate(blob.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        private.chmod(0o444)
-        private.replace(target)
-        _sync_folder(target.parent)
-        return blob
-
-    def path(self, sha256: str) -> Path:
-        located = self._locate(sha256)
-        if not located.is_file():
-            raise ArtifactMissingError(f"The content {sha256} is on record but not in the artifact store.")
-        return located
-
-    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        return _read_range(self.path(sha256), start, length)
-
-    def check_writable(self, min_free_bytes: int = 0) -> None:
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._incoming).free
-        if free < min_free_bytes:
-            raise OSError(errno.ENOSPC, f"{free >> 20} MiB free, {min_free_bytes >> 20} are wanted")
-        probe = self._incoming / f"probe-{uuid.uuid4().hex}"
-        try:
-            # With content: a full file system still takes empty files.
-            probe.write_bytes(bytes(_PROBE_BYTES))
-        finally:
-            probe.unlink(missing_ok=True)
-
-    def _locate(self, sha256: str) -> Path:
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-            raise ArtifactMissingError("A storage key is 64 lower-case hexadecimal digits.")
-        return self._blobs / sha256[:2] / sha256
+def missing(sha256: str) -> ArtifactMissingError:
+    return ArtifactMissingError(f"The content {sha256} is on record but not in the artifact store.")
 
 
 def open_store(settings: Settings) -> ArtifactStore:
-    """The store the settings name."""
+    """The store the settings name. Raises StoreUnsupportedError."""
+    if settings.stores_in_s3:
+        try:
+            from service.platform.s3 import S3Store  # boto3 takes half a second, and is an extra
+        except ImportError as error:
+            raise StoreUnsupportedError(
+                "CLEAVE_ARTIFACT_URL names S3, which needs boto3: pip install 'cleave[s3]'"
+            ) from error
+        return S3Store(settings)
+    from service.platform.local_store import LocalStore
+
     return LocalStore(settings.artifact_root)
 
 
-def _move(source: Path, target: Path) -> None:
+def move(source: Path, target: Path) -> None:
+    """Rename, or copy and delete."""
     try:
         source.replace(target)
     except OSError:  # another file system: rename cannot cross it
@@ -102,7 +100,8 @@ def _move(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def _hash_and_sync(path: Path) -> StoredBlob:
+def hash_and_sync(path: Path) -> StoredBlob:
+    """The digest and size of a file whose bytes are on the disk by then."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -112,19 +111,8 @@ def _hash_and_sync(path: Path) -> StoredBlob:
     return StoredBlob(sha256=digest.hexdigest(), size=size)
 
 
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some file systems refuse fsync on a folder; the blob itself is already on disk
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _read_range(path: Path, start: int, length: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
-        left = length
-        while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
-            left -= len(chunk)
-            yield chunk
+def check_free(folder: Path, min_free_bytes: int) -> None:
+    """Raises OSError (ENOSPC)."""
+    free = shutil.disk_usage(folder).free
+    if free < min_free_bytes:
+        raise OSError(errno.ENOSPC, f"{free >> 20} MiB free, {min_free_bytes >> 20} are wanted")

@@ -3,10 +3,13 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from service.artifacts.tables import Artifact
 from service.platform.storage import CHUNK_BYTES, open_store
 from tests.fixtures.client import Account, Api
 
@@ -75,7 +78,7 @@ class TestWhole:
         assert stranger.http.get(f"/v1/artifacts/{download.info['id']}").status_code == 404
 
     def test_missing_blob_is_a_problem_not_a_broken_stream(self, api: Api, download: Download) -> None:
-        open_store(api.settings).path(download.info["sha256"]).unlink()
+        assert open_store(api.settings).remove(download.info["sha256"], -1e6)
         answer = download.get()
         assert (answer.status, answer.json()["code"]) == (500, "artifact_missing")
 
@@ -151,16 +154,36 @@ class TestRanges:
         assert (answer.status, answer.body) == (200, download.content)
 
 
-def test_content_of_many_chunks_arrives_whole_and_in_parts(api: Api, account: Account) -> None:
+def test_content_of_many_chunks_arrives_whole_and_in_parts(
+    api: Api, account: Account, tmp_path: Path
+) -> None:
     model_id = account.registry.train()
     info = account.http.get(f"/v1/models/{model_id}").json()["artifacts"][0]
     content = bytes(range(251)) * (2 * CHUNK_BYTES // 251 + 7)
-    path = open_store(api.settings).path(info["sha256"])
-    path.chmod(0o644)
-    path.write_bytes(content)
-    with api.database.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE artifacts SET size = {len(content)} WHERE id = '{info['id']}'")
+    (tmp_path / "large").write_bytes(content)
+    blob = open_store(api.settings).ingest(tmp_path / "large")
+    with api.database.write() as session:
+        artifact = session.get_one(Artifact, info["id"])
+        artifact.sha256, artifact.size = blob.sha256, blob.size
     middle = CHUNK_BYTES + 1
     first = account.http.get(info["url"], headers={"Range": f"bytes=0-{middle - 1}"})
     rest = account.http.get(info["url"], headers={"Range": f"bytes={middle}-"})
     assert first.content + rest.content == content == account.http.get(info["url"]).content
+
+
+def test_with_the_setting_the_bucket_serves_the_content(api: Api, download: Download) -> None:
+    if not api.settings.stores_in_s3:
+        assert download.get().status == 200
+        return
+    served = api.app.state.store
+    api.app.state.store = open_store(api.settings.model_copy(update={"s3_redirect": True}))
+    try:
+        answer = download.get(Range="bytes=2-5")
+        assert (answer.status, answer.headers["Cache-Control"]) == (302, "no-store")
+        elsewhere = httpx.get(answer.headers["Location"], headers={"Range": "bytes=2-5"})
+        assert elsewhere.content == download.content[2:6]
+        assert elsewhere.headers["Content-Disposition"].startswith('attachment; filename="weights.bin"')
+        assert download.get(If_None_Match=f'"{download.info["sha256"]}"').status == 304
+        assert download.get(If_Match='"other"').status == 412
+    finally:
+        api.app.state.store = served

@@ -111,8 +111,8 @@ class TestSettings:
             ("CLEAVE_BROKER_URL", "redis://h:hunter2/0", "must be redis://"),
             (
                 "CLEAVE_ARTIFACT_URL",
-                "s3://hunter2",
-                "must be file:///FOLDER; other stores (S3) are not built",
+                "s3://u:hunter2@h",
+                "must be file:///FOLDER or s3://BUCKET",
             ),
             ("CLEAVE_ARTIFACT_URL", "file://hunter2", "must be file:///FOLDER"),
             ("CLEAVE_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
@@ -150,6 +150,7 @@ class TestSettings:
             ("broker_url", "redis://127.0.0.1:6379/0"),
             ("broker_url", "rediss://user:secret@redis.example"),
             ("artifact_url", "file:///mnt/cleave"),
+            ("artifact_url", "s3://a-bucket/and/prefix"),
         ],
     )
     def test_a_url_that_can_be_used(self, tmp_path: Path, name: str, url: str) -> None:

@@ -1,0 +1,125 @@
+"""The artifact store in a folder."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from service.platform.storage import (
+    CHUNK_BYTES,
+    FoundBlob,
+    StoredBlob,
+    check_free,
+    checked_key,
+    hash_and_sync,
+    missing,
+    move,
+)
+
+_PROBE_BYTES = 4096
+_ASIDE = "aside-"
+
+
+class LocalStore:
+    """Blobs in a folder: `blobs/ab/<sha256>`. A blob appears by rename, so readers never see half of one."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs"
+        self._incoming = root / "incoming"
+
+    def ingest(self, path: Path) -> StoredBlob:
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        private = self._incoming / uuid.uuid4().hex
+        # Moved first: what is hashed below can no longer be swapped by the process that wrote it.
+        move(path, private)
+        blob = hash_and_sync(private)
+        target = self._locate(blob.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        private.chmod(0o444)
+        os.utime(private)  # its age counts from now, however long ago it was written
+        private.replace(target)
+        _sync_folder(target.parent)
+        return blob
+
+    def path(self, sha256: str) -> Path:
+        located = self._locate(sha256)
+        if not located.is_file():
+            raise missing(sha256)
+        return located
+
+    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
+        return _read_range(self.path(sha256), start, length)
+
+    def link(self, sha256: str, filename: str, media_type: str) -> None:  # noqa: ARG002 - the protocol's
+        return None
+
+    def exists(self, sha256: str) -> bool:
+        return self._locate(sha256).is_file()
+
+    def blobs(self) -> Iterator[FoundBlob]:
+        now = time.time()
+        for path in self._blobs.glob("??/*"):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                status = path.stat()
+                yield FoundBlob(path.name, status.st_size, now - status.st_mtime)
+
+    def remove(self, sha256: str, min_age_s: float) -> bool:
+        located = self._locate(sha256)
+        aside = self._incoming / f"{_ASIDE}{uuid.uuid4().hex}-{sha256}"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        # Taken aside first: whoever stores the same content from here on makes a new file, and whoever did
+        # just before is seen by the age.
+        try:
+            located.replace(aside)
+        except FileNotFoundError:
+            return False
+        if time.time() - aside.stat().st_mtime < min_age_s:
+            aside.replace(located)
+            return False
+        aside.unlink()
+        return True
+
+    def tidy(self, min_age_s: float) -> None:
+        for path in self._incoming.glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_ctime < min_age_s:
+                    continue
+                located = self._locate(path.name.rpartition("-")[2]) if path.name.startswith(_ASIDE) else None
+                if located is None or located.exists():
+                    path.unlink()
+                else:  # a removal was cut off before it had looked at the age
+                    os.utime(path)
+                    path.replace(located)
+
+    def check_writable(self, min_free_bytes: int = 0) -> None:
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        check_free(self._incoming, min_free_bytes)
+        probe = self._incoming / f"probe-{uuid.uuid4().hex}"
+        try:
+            # With content: a full file system still takes empty files.
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _locate(self, sha256: str) -> Path:
+        return self._blobs / checked_key(sha256)[:2] / sha256
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # some file systems refuse fsync on a folder; the blob itself is already on disk
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_range(path: Path, start: int, length: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        left = length
+        while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
