@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings)
     app.state.store = open_store(settings)
-    app.state.pepper = load_pepper(settings) if settings.auth else b""
+    app.state.pepper = load_pepper(settings)
     include_routers(app)
     problems.install(app)
     openapi.install(app)

@@ -19,6 +19,33 @@ class ArtifactView(BaseModel):
     url: str = Field(description="Where the content is; relative to the service's address.")
 
 
+class SignRequest(BaseModel):
+    """How long the link shall hold."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"ttl_s": 600}]})
+
+    ttl_s: int = Field(600, ge=1, le=3600, description="Seconds.")
+
+
+class SignedLink(BaseModel):
+    """A link that opens one artifact's content, by GET and HEAD, without an API key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://cleave.example/v1/artifacts/art_019b3c5e7a907b3e8f5d2c1a4b6d8e0f/signed"
+                    f"?exp=1768471445&kid=1f0c9b8a&sig={DIGEST_EXAMPLE}",
+                    "expires_at": "2026-01-15T10:04:05Z",
+                }
+            ]
+        }
+    )
+
+    url: str
+    expires_at: datetime
+
+
 class ArtifactOwner(BaseModel):
     """What the artifact is a part of."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import compose, demo, jobs, keys, processes, registry, tenants, workers
+from service.cli import artifacts, compose, demo, jobs, keys, processes, registry, tenants, workers
 from service.cli.output import print_json
 from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
 
@@ -63,7 +63,12 @@ for group, name in (
     app.add_typer(group, name=name, rich_help_panel=HERE)
 for command in _REMOTE:
     app.command(rich_help_panel=THERE)(command)
-for group, name in ((jobs.app, "jobs"), (registry.models_app, "models"), (registry.modules_app, "modules")):
+for group, name in (
+    (jobs.app, "jobs"),
+    (registry.models_app, "models"),
+    (registry.modules_app, "modules"),
+    (artifacts.app, "artifacts"),
+):
     app.add_typer(group, name=name, rich_help_panel=THERE)
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import httpx
 
 from service.client.errors import DigestMismatchError, DownloadInterruptedError
-from service.client.schemas import Artifact
+from service.client.schemas import Artifact, SignedLink
 from service.client.transport import Transport, backoff, describe, segment
 
 _FAILURES_IN_A_ROW = 5
@@ -35,6 +35,12 @@ class ArtifactsClient:
 
     def get(self, artifact_id: str) -> Artifact:
         return self._transport.get(f"/v1/artifacts/{segment(artifact_id)}", Artifact)
+
+    def sign(self, artifact_id: str, ttl_s: int = 600) -> SignedLink:
+        """A link that opens this content without an API key for `ttl_s` seconds, 3600 at most."""
+        return self._transport.post(
+            f"/v1/artifacts/{segment(artifact_id)}/sign", SignedLink, {"ttl_s": ttl_s}
+        )
 
     def download(self, artifact_id: str, destination: Path, expected_sha256: str | None = None) -> Download:
         """Fetch the content, going on from what an earlier call left; verify the sha256; rename into place.

@@ -50,6 +50,13 @@ class Artifact(Resource):
     url: str | None = None
 
 
+class SignedLink(Resource):
+    """A link that opens one artifact's content without an API key, until `expires_at`."""
+
+    url: str
+    expires_at: datetime
+
+
 class _Measured(Resource):
     metrics: list[Metric] = Field(default_factory=list)
     artifacts: list[Artifact] = Field(default_factory=list)

@@ -34,6 +34,14 @@ StoreDep = Annotated[ArtifactStore, Depends(get_store)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
+def get_base_url(request: Request, settings: SettingsDep) -> str:
+    """How this caller reaches the service: what CLEAVE_PUBLIC_URL says, else as the request came."""
+    return (settings.public_url or str(request.base_url)).rstrip("/")
+
+
+BaseUrl = Annotated[str, Depends(get_base_url)]
+
+
 def get_caller(
     request: Request,
     database: DatabaseDep,

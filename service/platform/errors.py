@@ -27,6 +27,14 @@ class UnauthorizedError(ServiceError):
     status, code, title = 401, "unauthorized", "Missing or unknown API key"
 
 
+class SignatureInvalidError(ServiceError):
+    status, code, title = 403, "signature_invalid", "The link's signature does not fit"
+
+
+class LinkExpiredError(ServiceError):
+    status, code, title = 410, "link_expired", "The link has expired"
+
+
 class ConflictError(ServiceError):
     status, code, title = 409, "conflict", "Conflict"
 

@@ -10,8 +10,10 @@ from service.platform.problems import MEDIA_TYPE, Problem
 _REASONS = {
     400: "The request could not be read.",
     401: "No API key, or one that is unknown, expired or revoked.",
+    403: "The link's signature does not fit.",
     404: "No such thing, or it belongs to another tenant.",
     409: "The state does not allow it.",
+    410: "The link has expired.",
     412: "The content is not the one named by If-Match.",
     413: "The body is too large.",
     415: "The body is not JSON.",

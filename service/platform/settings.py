@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     data_root: Path | None = Field(None, description="Folder with torchvision datasets.")
     host: str = "127.0.0.1"
     port: int = Field(8321, ge=0, le=65535)
+    public_url: str | None = Field(
+        None, pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$", description="How callers reach the API, for links."
+    )
     auth: bool = Field(True, description="Require an API key. Off only on a loopback host.")
     secret_key: SecretStr | None = Field(
         None, description="Pepper of key hashes; default: a file in the data folder."

@@ -20,9 +20,12 @@ class TestTenants:
             if not names or names == ["name"]:
                 continue
             assert set(names) <= set(ids), f"{path}: give this test an id for it"
+            if path == "/v1/artifacts/{artifact_id}/signed":
+                continue  # asks for a signature instead of a key: tests/service/artifacts/test_signing.py
             url = path.format(**ids)
-            for method in operations:
-                answer = stranger.http.request(method, url, timeout=10)
+            for method, operation in operations.items():
+                body: dict[str, str] | None = {} if "requestBody" in operation else None
+                answer = stranger.http.request(method, url, json=body, timeout=10)
                 assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
                 checked += 1
             if "get" in operations and "stream" not in path:

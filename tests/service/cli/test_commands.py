@@ -43,6 +43,16 @@ class TestCatalogue:
         assert set(json.loads(cleave("version", "--json").stdout)) == {"version", "python"}
 
 
+class TestArtifacts:
+    def test_a_signed_link_needs_no_key(self, live: LiveService, tmp_path: Path) -> None:
+        artifact_id, _ = live.publish(b"for everybody", tmp_path)
+        link = json.loads(cleave("artifacts", "sign", artifact_id, "--ttl", "60", "--json", live=live).stdout)
+        assert httpx.get(link["url"]).content == b"for everybody"
+        shown = cleave("artifacts", "sign", artifact_id, live=live).stdout
+        assert shown.startswith(f"{live.url}/v1/artifacts/{artifact_id}/signed?")
+        assert "It holds until" in shown
+
+
 class TestJobs:
     def test_train_submits_what_the_options_and_settings_say(self, live: LiveService) -> None:
         options = (
