@@ -1,6 +1,6 @@
 """What a finished job leaves in the registry, written inside the worker's finishing transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from service.jobs.tables import Job
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.storage import StoredBlob
+from service.registry.scores import scores_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Registration:
             blobs=self.blobs,
         )
 
-    def measure(self, owner_id: str | None, metrics: Iterable[MetricValue]) -> None:
+    def measure(self, owner_id: str | None, metrics: Sequence[MetricValue]) -> None:
         models.record_metrics(
             self.session,
             tenant_id=self.job.tenant_id,
@@ -52,6 +53,11 @@ class _Registration:
             owner_id=owner_id,
             metrics=metrics,
         )
+        if owner_id is not None:
+            _RATE[owner_id.partition("_")[0]](self.session, owner_id, scores_of(metrics))
+
+
+_RATE = {"mdl": models.rate, "mod": modules.rate, "cmp": compositions.rate}
 
 
 def register_result(

@@ -3,8 +3,9 @@
 import builtins
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
+from service.client.filters import ClassFilters, Filters, ModuleFilters, query
 from service.client.schemas import (
     Architecture,
     ClassMatch,
@@ -48,8 +49,9 @@ class ModelsClient:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Model]:
-        return self._transport.get("/v1/models", Page[Model], {"limit": limit, "after": after})
+    def list(self, **filters: Unpack[Filters]) -> Page[Model]:
+        """The models that fit, newest first unless sorted otherwise."""
+        return self._transport.get("/v1/models", Page[Model], query(filters))
 
     def get(self, model_id: str) -> Model:
         return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
@@ -68,19 +70,9 @@ class ModulesClient:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(
-        self,
-        *,
-        model_id: str | None = None,
-        form: str | None = None,
-        class_name: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-    ) -> Page[Module]:
-        params = {
-            "model_id": model_id, "form": form, "class": class_name, "limit": limit, "after": after,
-        }  # fmt: skip
-        return self._transport.get("/v1/modules", Page[Module], params)
+    def list(self, **filters: Unpack[ModuleFilters]) -> Page[Module]:
+        """The modules that fit, newest first unless sorted otherwise."""
+        return self._transport.get("/v1/modules", Page[Module], query(filters))
 
     def get(self, module_id: str) -> Module:
         return self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
@@ -92,9 +84,9 @@ class ClassesClient:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def find(self, name: str) -> builtins.list[ClassMatch]:
-        """The modules that know this class, best validation figure first."""
-        return self._transport.get("/v1/classes", Page[ClassMatch], {"name": name}).data
+    def find(self, name: str, **filters: Unpack[ClassFilters]) -> builtins.list[ClassMatch]:
+        """The modules that know this class and fit, best validation figure first."""
+        return self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)}).data
 
 
 class CompositionsClient:
@@ -108,9 +100,9 @@ class CompositionsClient:
         key = idempotency_key or uuid.uuid4().hex
         return self._transport.post("/v1/compositions", CompositionRequest, spec, idempotency_key=key)
 
-    def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Composition]:
-        params = {"limit": limit, "after": after}
-        return self._transport.get("/v1/compositions", Page[Composition], params)
+    def list(self, **filters: Unpack[ModuleFilters]) -> Page[Composition]:
+        """The compositions that fit, newest first unless sorted otherwise."""
+        return self._transport.get("/v1/compositions", Page[Composition], query(filters))
 
     def get(self, composition_id: str) -> Composition:
         return self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Response
 
 from service import submission
 from service.compositions import service
-from service.compositions.schemas import ComposeRequest, CompositionAnswer, CompositionView
+from service.compositions.schemas import ComposeRequest, CompositionAnswer, CompositionSearch, CompositionView
 from service.jobs.idempotency import IdempotencyKey
 from service.platform.dependencies import CallerDep, Reader, Writer
 from service.platform.openapi import problems
@@ -42,10 +42,10 @@ def create_composition(
 
 @router.get("", operation_id="compositions_list")
 def list_compositions(
-    session: Reader, page: PageDep, model_id: Annotated[str | None, Query(max_length=64)] = None
+    session: Reader, page: PageDep, wanted: Annotated[CompositionSearch, Depends()]
 ) -> ListOf[CompositionView]:
-    """Compositions, newest first."""
-    return service.list_compositions(session, page, model_id)
+    """Compositions, newest first unless sorted otherwise. Sorted by size, those that are built."""
+    return service.list_compositions(session, wanted, page)
 
 
 @router.get("/{composition_id}", operation_id="compositions_get")

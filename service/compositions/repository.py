@@ -1,27 +1,44 @@
 """Every query about compositions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from service.compositions.tables import Composition, CompositionMember
+from service.compositions.schemas import CompositionSearch
+from service.compositions.tables import Composition, CompositionClass, CompositionMember
+from service.models import service as models
 from service.platform.database import insert_if_absent
 from service.platform.ids import new_id
-from service.platform.pagination import Page, PageRequest, fetch_page
+from service.platform.pagination import Page, PageRequest
+from service.registry.search import search
 
 
 def find(session: Session, composition_id: str) -> Composition | None:
     return session.scalar(select(Composition).where(Composition.id == composition_id))
 
 
-def page(session: Session, request: PageRequest, model_id: str | None) -> Page[Composition]:
-    """Compositions, newest first; None = of any model."""
+def page(session: Session, wanted: CompositionSearch, request: PageRequest) -> Page[Composition]:
     statement = select(Composition)
-    if model_id is not None:
-        statement = statement.where(Composition.model_id == model_id)
-    return fetch_page(session, statement, (Composition.created_at, Composition.id), request)
+    for name in ("model_id", "form", "ready"):
+        value = getattr(wanted, name)
+        if value is not None:
+            statement = statement.where(getattr(Composition, name) == value)
+    model_ids = models.ids_like(wanted.origin)
+    if model_ids is not None:
+        statement = statement.where(Composition.model_id.in_(model_ids))
+    if wanted.class_name is not None:
+        knows = exists().where(
+            CompositionClass.composition_id == Composition.id, CompositionClass.name == wanted.class_name
+        )
+        statement = statement.where(knows)
+    return search(session, statement, Composition, wanted.bounds, (wanted.sort, request))
+
+
+def rate(session: Session, composition_id: str, scores: Mapping[str, float]) -> None:
+    if scores:
+        session.execute(update(Composition).where(Composition.id == composition_id).values(**scores))
 
 
 def ensure(session: Session, *, tenant_id: str, key: str, values: dict[str, Any]) -> tuple[Composition, bool]:
@@ -32,7 +49,8 @@ def ensure(session: Session, *, tenant_id: str, key: str, values: dict[str, Any]
     return session.scalars(statement.with_for_update()).one(), made
 
 
-def add_members(session: Session, composition: Composition, module_ids: Sequence[str]) -> None:
+def add_content(session: Session, composition: Composition, module_ids: Sequence[str]) -> None:
+    """The members and the classes of a composition that was made now."""
     session.add_all(
         CompositionMember(
             composition_id=composition.id,
@@ -41,6 +59,10 @@ def add_members(session: Session, composition: Composition, module_ids: Sequence
             module_id=module_id,
         )
         for position, module_id in enumerate(module_ids)
+    )
+    session.add_all(
+        CompositionClass(composition_id=composition.id, tenant_id=composition.tenant_id, name=name)
+        for name in composition.classes
     )
     session.flush()
 

@@ -1,8 +1,10 @@
 """What goes out about compositions."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.specs import ComposeSpec, ModuleForm
@@ -10,7 +12,9 @@ from service.artifacts.schemas import ArtifactView
 from service.jobs.examples import JOB as JOB_EXAMPLE
 from service.jobs.schemas import JobRead
 from service.models.schemas import MetricView
+from service.modules.schemas import NetworkSort
 from service.platform.openapi import DIGEST_EXAMPLE
+from service.registry.search import ClassFilter, IdFilter, Origin, ScoredBounds
 
 COMPOSITION_EXAMPLE: dict[str, Any] = {
     "id": "cmp_019b3c5e7b1c7e30b1c2d3e4f5061728",
@@ -43,6 +47,19 @@ COMPOSITION_EXAMPLE: dict[str, Any] = {
     ],
     "created_at": "2026-01-15T10:05:12.456Z",
 }
+
+
+@dataclass(frozen=True)
+class CompositionSearch:
+    """FastAPI dependency: which compositions, and in which order."""
+
+    origin: Annotated[Origin, Depends()]
+    bounds: Annotated[ScoredBounds, Depends()]
+    model_id: IdFilter = None
+    form: ModuleForm | None = None
+    class_name: ClassFilter = None
+    ready: bool | None = None
+    sort: NetworkSort = "-created_at"
 
 
 class CompositionView(BaseModel):

@@ -1,6 +1,6 @@
 """Compositions: one row for each distinct request, and the job that builds it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -9,7 +9,7 @@ from core.specs import ComposeSpec
 from service.artifacts import service as artifacts
 from service.compositions import repository
 from service.compositions.resolution import composition_key, folds, resolve
-from service.compositions.schemas import CompositionView
+from service.compositions.schemas import CompositionSearch, CompositionView
 from service.compositions.tables import Composition
 from service.jobs import service as jobs
 from service.jobs.states import TERMINAL, JobState
@@ -43,7 +43,7 @@ def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:
     key = composition_key(resolved, spec)
     composition, made = repository.ensure(session, tenant_id=tenant_id, key=key, values=values)
     if made:
-        repository.add_members(session, composition, [module.id for module in resolved.modules])
+        repository.add_content(session, composition, [module.id for module in resolved.modules])
     elif (job := jobs.get(session, composition.job_id)).state not in _GIVEN_UP:
         return job
     job = jobs.enqueue(session, tenant_id, resolved.complete(spec, composition.id))
@@ -65,10 +65,17 @@ def describe(session: Session, composition_id: str) -> CompositionView:
     return _views(session, [get(session, composition_id)])[0]
 
 
-def list_compositions(session: Session, page: PageRequest, model_id: str | None) -> ListOf[CompositionView]:
-    """Compositions, newest first."""
-    found = repository.page(session, page, model_id)
+def list_compositions(
+    session: Session, wanted: CompositionSearch, page: PageRequest
+) -> ListOf[CompositionView]:
+    """The compositions that fit, sorted."""
+    found = repository.page(session, wanted, page)
     return ListOf[CompositionView].of(_views(session, found.rows), found.next_cursor)
+
+
+def rate(session: Session, composition_id: str, scores: Mapping[str, float]) -> None:
+    """Keep newly measured figures where they can be searched by."""
+    repository.rate(session, composition_id, scores)
 
 
 def finish(session: Session, composition_id: str, job_id: str, result: ModuleResult) -> Composition:

@@ -8,15 +8,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
 from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.registry.scores import SCORES, Scored, search_indexes
 
 
-class Composition(TenantOwned, Base):
+class Composition(Scored, TenantOwned, Base):
     """`key` digests members and options: an identical request finds this row. Sizes are null until built."""
 
     __tablename__ = "compositions"
     __table_args__ = (
         UniqueConstraint("tenant_id", "key"),
         Index("ix_compositions_tenant_created", "tenant_id", "created_at", "id"),
+        *search_indexes("compositions", "parameters", *SCORES),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -48,3 +50,16 @@ class CompositionMember(TenantOwned, Base):
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     module_id: Mapped[str] = mapped_column(ForeignKey("modules.id"), index=True)
+
+
+class CompositionClass(TenantOwned, Base):
+    """A class a composition knows, to search by; the order of the outputs is `Composition.classes`."""
+
+    __tablename__ = "composition_classes"
+    __table_args__ = (Index("ix_composition_classes_name", "tenant_id", "name", "composition_id"),)
+
+    composition_id: Mapped[str] = mapped_column(
+        ForeignKey("compositions.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))

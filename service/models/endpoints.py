@@ -2,17 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends
 
 from core.catalog import ARCHITECTURES
 from service.models import service
-from service.models.schemas import ArchitectureView, ModelClassView, ModelView
+from service.models.schemas import ArchitectureView, ModelClassView, ModelSearch, ModelView
 from service.platform.dependencies import CallerDep, Reader
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["models"])
-
-NameFilter = Annotated[str | None, Query(max_length=100)]
 
 
 @router.get("/architectures", operation_id="architectures_list")
@@ -25,13 +23,10 @@ def list_architectures(caller: CallerDep) -> ListOf[ArchitectureView]:  # noqa: 
 
 @router.get("/models", operation_id="models_list")
 def list_models(
-    session: Reader,
-    page: PageDep,
-    architecture: NameFilter = None,
-    approach: NameFilter = None,
+    session: Reader, page: PageDep, wanted: Annotated[ModelSearch, Depends()]
 ) -> ListOf[ModelView]:
-    """Trained models, newest first."""
-    return service.list_models(session, page, {"architecture": architecture, "approach": approach})
+    """Trained models, newest first unless sorted otherwise."""
+    return service.list_models(session, wanted, page)
 
 
 @router.get("/models/{model_id}", operation_id="models_get")

@@ -1,25 +1,38 @@
 """Every query about models, their classes and measured figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, exists, select, update
 from sqlalchemy.orm import Session
 
+from service.datasets.tables import Dataset
+from service.models.schemas import ModelSearch
 from service.models.tables import Metric, Model, ModelClass
-from service.platform.pagination import Page, PageRequest, fetch_page
+from service.platform.pagination import Page, PageRequest
+from service.registry.search import Origin, search
 
 
 def find(session: Session, model_id: str) -> Model | None:
     return session.scalar(select(Model).where(Model.id == model_id))
 
 
-def page(session: Session, request: PageRequest, filters: dict[str, str | None]) -> Page[Model]:
-    """Models, newest first; `filters` are column name -> value, None = any."""
-    statement = select(Model)
-    for name, value in filters.items():
-        if value is not None:
-            statement = statement.where(getattr(Model, name) == value)
-    return fetch_page(session, statement, (Model.created_at, Model.id), request)
+def page(session: Session, wanted: ModelSearch, request: PageRequest) -> Page[Model]:
+    statement = select(Model).where(*_traits(wanted.origin))
+    if wanted.class_name is not None:
+        knows = exists().where(ModelClass.model_id == Model.id, ModelClass.name == wanted.class_name)
+        statement = statement.where(knows)
+    return search(session, statement, Model, wanted.bounds, (wanted.sort, request))
+
+
+def ids_like(origin: Origin) -> Select[str] | None:
+    """The ids of the models of such an origin; None = of any."""
+    traits = _traits(origin)
+    return select(Model.id).where(*traits) if traits else None
+
+
+def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
+    session.execute(update(Model).where(Model.id == model_id).values(**scores))
 
 
 def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -38,3 +51,15 @@ def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str
 def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Metric]:
     """Figures of these owners, oldest first."""
     return session.scalars(select(Metric).where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+
+
+def _traits(origin: Origin) -> list[Any]:
+    columns = {"architecture": Model.architecture, "approach": Model.approach, "recipe": Model.recipe}
+    found = [
+        column == getattr(origin, name)
+        for name, column in columns.items()
+        if getattr(origin, name) is not None
+    ]
+    if origin.dataset is not None:
+        found.append(Model.dataset_id.in_(select(Dataset.id).where(Dataset.name == origin.dataset)))
+    return found

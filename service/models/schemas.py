@@ -1,13 +1,16 @@
 """What goes out about models, and the figures measured of anything."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import ArchitectureInfo
 from service.artifacts.schemas import ArtifactView
 from service.platform.openapi import DIGEST_EXAMPLE
+from service.registry.search import Bounds, ClassFilter, Origin
 
 MODEL_EXAMPLE: dict[str, Any] = {
     "id": "mdl_019b3c5e79d07a0d9a6b3f2e1d0c4b5a",
@@ -39,6 +42,16 @@ MODEL_EXAMPLE: dict[str, Any] = {
     ],
     "created_at": "2026-01-15T10:03:41.000Z",
 }
+
+
+@dataclass(frozen=True)
+class ModelSearch:
+    """FastAPI dependency: which models, and in which order."""
+
+    origin: Annotated[Origin, Depends()]
+    bounds: Annotated[Bounds, Depends()]
+    class_name: ClassFilter = None
+    sort: Literal["-created_at", "created_at", "-parameters", "parameters", "-accuracy"] = "-created_at"
 
 
 class MetricView(BaseModel):

@@ -1,18 +1,20 @@
 """Models: finding and describing them; and the figures measured of models, modules and compositions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from core.results import MetricValue, TrainResult
 from service.artifacts import service as artifacts
 from service.datasets import service as datasets
 from service.models import repository
-from service.models.schemas import MetricView, ModelClassView, ModelView
+from service.models.schemas import MetricView, ModelClassView, ModelSearch, ModelView
 from service.models.tables import Metric, Model, ModelClass
 from service.platform.errors import NotFoundError
 from service.platform.ids import new_id
 from service.platform.pagination import ListOf, PageRequest
+from service.registry.search import Origin
 
 
 def get(session: Session, model_id: str) -> Model:
@@ -33,10 +35,22 @@ def describe(session: Session, model_id: str) -> ModelView:
     return _views(session, [get(session, model_id)])[0]
 
 
-def list_models(session: Session, page: PageRequest, filters: dict[str, str | None]) -> ListOf[ModelView]:
-    """Models, newest first."""
-    found = repository.page(session, page, filters)
+def list_models(session: Session, wanted: ModelSearch, page: PageRequest) -> ListOf[ModelView]:
+    """The models that fit, sorted."""
+    found = repository.page(session, wanted, page)
     return ListOf[ModelView].of(_views(session, found.rows), found.next_cursor)
+
+
+def ids_like(origin: Origin) -> Select[str] | None:
+    """The ids of the models of such an origin, to search their modules by; None = of any."""
+    return repository.ids_like(origin)
+
+
+def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
+    """Keep newly measured figures where they can be searched by."""
+    own = {name: value for name, value in scores.items() if hasattr(Model, name)}
+    if own:
+        repository.rate(session, model_id, own)
 
 
 def describe_classes(session: Session, model_id: str) -> ListOf[ModelClassView]:

@@ -8,11 +8,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
 from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.registry.scores import Accurate, search_indexes
 
 
-class Model(TenantOwned, Base):
+class Model(Accurate, TenantOwned, Base):
     __tablename__ = "models"
-    __table_args__ = (Index("ix_models_tenant_created", "tenant_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_models_tenant_created", "tenant_id", "created_at", "id"),
+        *search_indexes("models", "parameters", "accuracy_validation", "accuracy_test"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)

@@ -2,32 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends
 
-from core.specs import ModuleForm
 from service.modules import service
-from service.modules.schemas import ClassMatch, ModuleView
+from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, ModuleView
 from service.platform.dependencies import Reader
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["modules"])
 
-IdFilter = Annotated[str | None, Query(max_length=64)]
-FormFilter = Annotated[ModuleForm | None, Query()]
-ClassFilter = Annotated[str | None, Query(alias="class", max_length=200, description="A class it knows.")]
-ClassName = Annotated[str, Query(min_length=1, max_length=200, description="The class looked for.")]
-
 
 @router.get("/modules", operation_id="modules_list")
 def list_modules(
-    session: Reader,
-    page: PageDep,
-    model_id: IdFilter = None,
-    form: FormFilter = None,
-    class_name: ClassFilter = None,
+    session: Reader, page: PageDep, wanted: Annotated[ModuleSearch, Depends()]
 ) -> ListOf[ModuleView]:
-    """Modules, newest first."""
-    return service.list_modules(session, page, model_id=model_id, form=form, class_name=class_name)
+    """Modules, newest first unless sorted otherwise."""
+    return service.list_modules(session, wanted, page)
 
 
 @router.get("/modules/{module_id}", operation_id="modules_get")
@@ -43,6 +33,8 @@ def list_modules_of_model(model_id: str, session: Reader, page: PageDep) -> List
 
 
 @router.get("/classes", operation_id="classes_list")
-def list_modules_for_class(name: ClassName, session: Reader, page: PageDep) -> ListOf[ClassMatch]:
+def list_modules_for_class(
+    session: Reader, page: PageDep, wanted: Annotated[ClassSearch, Depends()]
+) -> ListOf[ClassMatch]:
     """Which modules, of which models, know this class, best first by validation data."""
-    return service.list_for_class(session, name, page)
+    return service.list_for_class(session, wanted, page)

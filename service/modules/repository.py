@@ -1,18 +1,20 @@
 """Every query about modules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Float, case, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from core.specs import GATED_RECIPES
-from service.models.tables import Metric, Model
+from service.models import service as models
+from service.models.tables import Model
+from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
 from service.platform.pagination import Page, PageRequest, fetch_page
-
-# Below every real score, so that what was never measured comes last.
-_UNMEASURED = -1.0
+from service.registry.scores import column_of, measured
+from service.registry.search import search
 
 
 @dataclass(frozen=True)
@@ -33,30 +35,52 @@ def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
     return {row.id: row for row in session.scalars(select(Module).where(Module.id.in_(module_ids)))}
 
 
-def page(
-    session: Session, request: PageRequest, *, model_id: str | None, form: str | None, class_name: str | None
-) -> Page[Module]:
-    """Modules, newest first; None = any."""
-    statement = select(Module)
-    if model_id is not None:
-        statement = statement.where(Module.model_id == model_id)
-    if form is not None:
-        statement = statement.where(Module.form == form)
-    if class_name is not None:
-        statement = statement.where(_knows(class_name))
+def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Module]:
+    statement = select(Module).where(*_equal(model_id=wanted.model_id, form=wanted.form))
+    model_ids = models.ids_like(wanted.origin)
+    if model_ids is not None:
+        statement = statement.where(Module.model_id.in_(model_ids))
+    if wanted.class_name is not None:
+        statement = statement.where(_knows(wanted.class_name))
+    return search(session, statement, Module, wanted.bounds, (wanted.sort, request))
+
+
+def page_of_model(session: Session, model_id: str, request: PageRequest) -> Page[Module]:
+    """A model's modules, newest first."""
+    statement = select(Module).where(Module.model_id == model_id)
     return fetch_page(session, statement, (Module.created_at, Module.id), request)
 
 
-def best_for_class(session: Session, request: PageRequest, class_name: str) -> Page[Module]:
-    """Modules that know the class, best validation score first."""
-    statement = select(Module).where(_knows(class_name))
-    return fetch_page(session, statement, (_score(), Module.created_at, Module.id), request)
+def best_for_class(session: Session, wanted: ClassSearch, request: PageRequest) -> Page[Module]:
+    """Modules that know the class and fit, best validation score first."""
+    statement = select(Module).join(ModuleClass, ModuleClass.module_id == Module.id)
+    statement = statement.where(
+        ModuleClass.name == wanted.name, *_equal(model_id=wanted.model_id, form=wanted.form)
+    )
+    if wanted.max_params is not None:
+        statement = statement.where(ModuleClass.parameters <= wanted.max_params)
+    if wanted.min_f1 is not None:
+        statement = statement.where(getattr(Module, column_of("f1", wanted.split)) >= wanted.min_f1)
+        if wanted.split == "validation":  # implied, as the score is the f1 where there is one: for the index
+            statement = statement.where(ModuleClass.score >= wanted.min_f1)
+    if wanted.min_accuracy is not None:
+        floor = getattr(Module, column_of("accuracy", wanted.split)) >= wanted.min_accuracy
+        statement = statement.where(floor)
+    return fetch_page(session, statement, (ModuleClass.score, ModuleClass.module_id), request)
 
 
-def scores_of(session: Session, module_ids: Sequence[str]) -> dict[str, float | None]:
-    """Module id -> validation score."""
-    rows = session.execute(select(Module.id, _score()).where(Module.id.in_(module_ids)))
-    return {module_id: _measured(score) for module_id, score in rows}
+def rate(session: Session, module_id: str, scores: Mapping[str, float]) -> None:
+    """Keep figures beside the module, and the one that ranks it beside its classes."""
+    module = session.get_one(Module, module_id)
+    for name, value in scores.items():
+        setattr(module, name, value)
+    ranked = update(ModuleClass).where(ModuleClass.module_id == module_id)
+    session.execute(ranked.values(score=score_of(module), parameters=module.parameters))
+
+
+def score_of(module: Module) -> float:
+    """f1 where it is measured, else accuracy, on validation data."""
+    return module.accuracy_validation if measured(module.f1_validation) is None else module.f1_validation
 
 
 def single_class_candidates(
@@ -66,7 +90,7 @@ def single_class_candidates(
     other = aliased(ModuleClass)
     alone = ~exists().where(other.module_id == Module.id, other.name != ModuleClass.name)
     statement = (
-        select(Module, Model, ModuleClass.name, _score())
+        select(Module, Model, ModuleClass.name, ModuleClass.score)
         .join(ModuleClass, ModuleClass.module_id == Module.id)
         .join(Model, Model.id == Module.model_id)
         .where(ModuleClass.name.in_(classes), alone)
@@ -76,7 +100,7 @@ def single_class_candidates(
     if model_id is not None:
         statement = statement.where(Module.model_id == model_id)
     rows = session.execute(statement)
-    return [Candidate(module, model, name, _measured(score)) for module, model, name, score in rows]
+    return [Candidate(module, model, name, measured(score)) for module, model, name, score in rows]
 
 
 def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -97,23 +121,5 @@ def _knows(class_name: str) -> ColumnElement[bool]:
     return exists().where(known.module_id == Module.id, known.name == class_name)
 
 
-def _score() -> ColumnElement[float]:
-    """The newest validation f1, else accuracy, of the module in the surrounding query."""
-    newest = (
-        select(Metric.value)
-        .where(
-            Metric.owner_id == Module.id,
-            Metric.split == "validation",
-            Metric.name.in_(("f1", "accuracy")),
-            Metric.class_name.is_(None),
-        )
-        .order_by(case((Metric.name == "f1", 0), else_=1), Metric.id.desc())
-        .limit(1)
-        .correlate(Module)
-        .scalar_subquery()
-    )
-    return func.coalesce(newest, literal(_UNMEASURED, Float(53)), type_=Float(53))
-
-
-def _measured(score: float) -> float | None:
-    return None if score == _UNMEASURED else score
+def _equal(**wanted: str | None) -> list[Any]:
+    return [getattr(Module, name) == value for name, value in wanted.items() if value is not None]

@@ -1,14 +1,17 @@
 """What goes out about modules."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.specs import ModuleForm
 from service.artifacts.schemas import ArtifactView
 from service.models.schemas import MetricView
 from service.platform.openapi import DIGEST_EXAMPLE
+from service.registry.search import ClassFilter, Floor, IdFilter, Origin, ScoredBounds, SplitFilter
 
 MODULE_EXAMPLE: dict[str, Any] = {
     "id": "mod_019b3c5e7a8f7d21a0b1c2d3e4f50617",
@@ -39,6 +42,36 @@ MODULE_EXAMPLE: dict[str, Any] = {
     ],
     "created_at": "2026-01-15T10:04:05.123Z",
 }
+
+
+NetworkSort = Literal[
+    "-created_at", "created_at", "-parameters", "parameters", "-f1", "-accuracy"
+]  # of modules and compositions
+
+
+@dataclass(frozen=True)
+class ModuleSearch:
+    """FastAPI dependency: which modules, and in which order."""
+
+    origin: Annotated[Origin, Depends()]
+    bounds: Annotated[ScoredBounds, Depends()]
+    model_id: IdFilter = None
+    form: ModuleForm | None = None
+    class_name: ClassFilter = None
+    sort: NetworkSort = "-created_at"
+
+
+@dataclass(frozen=True)
+class ClassSearch:
+    """FastAPI dependency: the class looked for, and what a module that knows it must fit."""
+
+    name: Annotated[str, Query(min_length=1, max_length=200, description="The class looked for.")]
+    model_id: IdFilter = None
+    form: ModuleForm | None = None
+    max_params: Annotated[int | None, Query(ge=0, lt=2**63, description="Parameters at most.")] = None
+    min_f1: Floor = None
+    min_accuracy: Floor = None
+    split: SplitFilter = "validation"
 
 
 class ModuleView(BaseModel):

@@ -1,7 +1,7 @@
 """Modules: finding and describing them, and choosing the best one for each class."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,11 +13,12 @@ from service.models import service as models
 from service.models.tables import Model
 from service.modules import repository
 from service.modules.repository import Candidate
-from service.modules.schemas import ClassMatch, ModuleView
+from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, ModuleView
 from service.modules.tables import Module, ModuleClass
 from service.platform.errors import NoModuleForClassError, NotFoundError
 from service.platform.ids import new_id
 from service.platform.pagination import ListOf, PageRequest
+from service.registry.scores import measured
 
 # A module's sizes and options, named alike in the engine's result, the row and the answer.
 SIZE_FIELDS = ("retention_rate", "parameters", "parameter_rate", "flops", "flops_rate", "notes")
@@ -63,36 +64,38 @@ def describe(session: Session, module_id: str) -> ModuleView:
     return _views(session, [get(session, module_id)])[0]
 
 
-def list_modules(
-    session: Session, page: PageRequest, *, model_id: str | None, form: str | None, class_name: str | None
-) -> ListOf[ModuleView]:
-    """Modules, newest first."""
-    found = repository.page(session, page, model_id=model_id, form=form, class_name=class_name)
+def list_modules(session: Session, wanted: ModuleSearch, page: PageRequest) -> ListOf[ModuleView]:
+    """The modules that fit, sorted."""
+    found = repository.page(session, wanted, page)
     return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
 
 
 def list_of_model(session: Session, model_id: str, page: PageRequest) -> ListOf[ModuleView]:
     """A model's modules, newest first."""
     models.get(session, model_id)
-    return list_modules(session, page, model_id=model_id, form=None, class_name=None)
+    found = repository.page_of_model(session, model_id, page)
+    return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
 
 
-def list_for_class(session: Session, class_name: str, page: PageRequest) -> ListOf[ClassMatch]:
-    """Modules of any model that know the class, best first by validation data."""
-    found = repository.best_for_class(session, page, class_name)
-    views = _views(session, found.rows)
-    scores = repository.scores_of(session, [view.id for view in views])
+def list_for_class(session: Session, wanted: ClassSearch, page: PageRequest) -> ListOf[ClassMatch]:
+    """Modules that know the class and fit, best first by validation data."""
+    found = repository.best_for_class(session, wanted, page)
     matches = [
         ClassMatch(
-            name=class_name,
-            module_id=view.id,
-            model_id=view.model_id,
-            validation_score=scores[view.id],
+            name=wanted.name,
+            module_id=module.id,
+            model_id=module.model_id,
+            validation_score=measured(repository.score_of(module)),
             module=view,
         )
-        for view in views
+        for module, view in zip(found.rows, _views(session, found.rows), strict=True)
     ]
     return ListOf[ClassMatch].of(matches, found.next_cursor)
+
+
+def rate(session: Session, module_id: str, scores: Mapping[str, float]) -> None:
+    """Keep newly measured figures where they can be searched by."""
+    repository.rate(session, module_id, scores)
 
 
 def choose(session: Session, wanted: Wanted) -> list[Module]:
@@ -135,7 +138,13 @@ def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, resu
     session.add(module)
     session.flush()
     session.add_all(
-        ModuleClass(module_id=module.id, tenant_id=tenant_id, position=position, name=name)
+        ModuleClass(
+            module_id=module.id,
+            tenant_id=tenant_id,
+            position=position,
+            name=name,
+            parameters=module.parameters,
+        )
         for position, name in enumerate(result.classes)
     )
     return module.id

@@ -7,11 +7,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
 from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.registry.scores import SCORES, UNMEASURED, Scored, search_indexes
 
 
-class Module(TenantOwned, Base):
+class Module(Scored, TenantOwned, Base):
     __tablename__ = "modules"
-    __table_args__ = (Index("ix_modules_tenant_created", "tenant_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_modules_tenant_created", "tenant_id", "created_at", "id"),
+        *search_indexes("modules", "parameters", *SCORES),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
@@ -31,12 +35,20 @@ class Module(TenantOwned, Base):
 
 
 class ModuleClass(TenantOwned, Base):
-    """A class a module knows; `position` is the index of its logit in the module."""
+    """A class a module knows; `position` is the index of its logit in the module.
+
+    `score` (f1, else accuracy, on validation data) and `parameters` are the module's: one index finds the
+    best of the small ones.
+    """
 
     __tablename__ = "module_classes"
-    __table_args__ = (Index("ix_module_classes_name", "tenant_id", "name"),)
+    __table_args__ = (
+        Index("ix_module_classes_best", "tenant_id", "name", "score", "module_id", "parameters"),
+    )
 
     module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     name: Mapped[str] = mapped_column(String(200))
+    score: Mapped[float] = mapped_column(Float(53), default=UNMEASURED, server_default="-1")
+    parameters: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -83,6 +83,10 @@ class InvalidCursorError(ServiceError):
     status, code, title = 400, "invalid_cursor", "The cursor is not valid"
 
 
+class CursorMismatchError(InvalidCursorError):
+    code, title = "cursor_mismatch", "The cursor belongs to another list"
+
+
 class ModulesOfDifferentModelsError(InvalidRequestError):
     code, title = "modules_of_different_models", "The modules are not of one model"
 

@@ -1,6 +1,10 @@
-"""Keyset pages: `?limit=50&after=<cursor>`, newest first unless a list says otherwise."""
+"""Keyset pages: `?limit=50&after=<cursor>`, newest first unless a list says otherwise.
+
+A cursor carries the keys of the last row and a digest of the list it is of, filters and sorting included.
+"""
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -8,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Float, Integer, Select, String, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.platform.clock import Instant
-from service.platform.errors import InvalidCursorError
+from service.platform.errors import CursorMismatchError, InvalidCursorError
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -26,10 +30,11 @@ Key = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 @dataclass(frozen=True)
 class PageRequest:
-    """The part of a list that is asked for."""
+    """The part of a list that is asked for. `source` digests which list: its path, filters and sorting."""
 
     limit: int = DEFAULT_LIMIT
     after: str | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ class ListOf(BaseModel, Generic[ItemT]):
 
 
 def page_request(
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
     after: Annotated[
         str | None, Query(max_length=512, description="`next_cursor` of the page before.")
     ] = None,
 ) -> PageRequest:
     """FastAPI dependency: the two paging parameters of a list."""
-    return PageRequest(limit=limit, after=after)
+    return PageRequest(limit=limit, after=after, source=_source(request))
 
 
 PageDep = Annotated[PageRequest, Depends(page_request)]
@@ -70,33 +76,48 @@ def fetch_page(
     statement: Select[RowT],
     keys: Sequence[Key],
     page: PageRequest,
+    *,
+    ascending: bool = False,
 ) -> Page[RowT]:
-    """One page of `statement`, ordered by `keys`, all descending; the last key must be unique.
+    """One page of `statement`, ordered by `keys`, all in the same direction; the last key must be unique.
 
     Every key is either an Instant column, a number or a text.
+
+    Raises:
+        InvalidCursorError, CursorMismatchError: the cursor is none, or one of another list.
     """
     if page.after is not None:
-        position = [literal(v, k.type) for k, v in zip(keys, _decode(page.after, keys), strict=True)]
-        statement = statement.where(tuple_(*keys) < tuple_(*position))
+        values = _decode(page.after, keys, page.source)
+        here = tuple_(*(literal(v, k.type) for k, v in zip(keys, values, strict=True)))
+        statement = statement.where(tuple_(*keys) > here if ascending else tuple_(*keys) < here)
     # Labelled: a bare `-Row.id` beside the row itself takes the place of the row's own id.
     shown = [key.label(f"key_{index}") for index, key in enumerate(keys)]
-    ordered = statement.add_columns(*shown).order_by(*(key.desc() for key in keys)).limit(page.limit + 1)
-    found = session.execute(ordered).all()
+    order = [key.asc() if ascending else key.desc() for key in keys]
+    found = session.execute(statement.add_columns(*shown).order_by(*order).limit(page.limit + 1)).all()
     rows = [found_row[0] for found_row in found[: page.limit]]
     more = len(found) > page.limit
-    return Page(rows=rows, next_cursor=_encode(found[page.limit - 1][1:]) if more else None)
+    return Page(rows=rows, next_cursor=_encode(found[page.limit - 1][1:], page.source) if more else None)
 
 
-def _encode(values: Sequence[Any]) -> str:
+def _source(request: Request) -> str:
+    filters = sorted(p for p in request.query_params.multi_items() if p[0] not in ("limit", "after"))
+    return hashlib.sha256(json.dumps([request.url.path, filters]).encode()).hexdigest()[:16]
+
+
+def _encode(values: Sequence[Any], source: str) -> str:
     plain = [round(v.timestamp() * 1000) if isinstance(v, datetime) else v for v in values]
-    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([*plain, source]).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, keys: Sequence[Key]) -> list[Any]:
+def _decode(cursor: str, keys: Sequence[Key], source: str) -> list[Any]:
     try:
-        values = json.loads(
+        *values, origin = json.loads(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         )
+        if not isinstance(origin, str):
+            raise TypeError("no digest of a list")
+        if origin != source:
+            raise CursorMismatchError("The cursor is of a list with other filters or another order.")
         return [_restore(value, key) for value, key in zip(values, keys, strict=True)]
     except (TypeError, ValueError, OverflowError, RecursionError, OSError) as error:
         raise InvalidCursorError("The cursor is not one that this list gave out.") from error

@@ -1,0 +1,85 @@
+"""What the lists of the registry can be narrowed and sorted by."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query
+from pydantic import AwareDatetime
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+from service.platform.pagination import Page, PageRequest, fetch_page
+from service.registry.scores import Figure, Split, column_of
+
+RowT = TypeVar("RowT")
+
+Name = Annotated[str | None, Query(max_length=200)]
+IdFilter = Annotated[str | None, Query(max_length=64)]
+ClassFilter = Annotated[str | None, Query(alias="class", max_length=200, description="A class it knows.")]
+Ceiling = Annotated[int | None, Query(alias="parameters[lte]", ge=0, lt=2**63)]
+Floor = Annotated[float | None, Query(ge=0, le=1, description="At least this, on the data of `split`.")]
+SplitFilter = Annotated[Split, Query(description="The data that floors and sorting look at.")]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """FastAPI dependency: what the model is like, of which it is or was made."""
+
+    architecture: Name = None
+    approach: Name = None
+    recipe: Name = None
+    dataset: Name = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """FastAPI dependency: when it was made, how large it may be, how good it must be at least."""
+
+    created_from: Annotated[AwareDatetime | None, Query(alias="created_at[gte]")] = None
+    created_before: Annotated[AwareDatetime | None, Query(alias="created_at[lt]")] = None
+    max_parameters: Ceiling = None
+    min_accuracy: Floor = None
+    split: SplitFilter = "validation"
+
+    def floors(self) -> dict[Figure, float | None]:
+        return {"accuracy": self.min_accuracy}
+
+
+@dataclass(frozen=True)
+class ScoredBounds(Bounds):
+    """The same of what has an f1 too."""
+
+    min_f1: Floor = None
+
+    def floors(self) -> dict[Figure, float | None]:
+        return {"accuracy": self.min_accuracy, "f1": self.min_f1}
+
+
+def search(
+    session: Session, statement: Select[RowT], entity: Any, bounds: Bounds, order: tuple[str, PageRequest]
+) -> Page[RowT]:
+    """One page of the rows of `entity` within the bounds. `order`: the sort as asked for, and the page.
+
+    A sort is `created_at`, `parameters`, `f1` or `accuracy`, with a leading `-` for the largest first.
+    """
+    sort, request = order
+    name = sort.removeprefix("-")
+    key = getattr(entity, f"{name}_{bounds.split}" if name in ("f1", "accuracy") else name)
+    if name == "parameters":
+        statement = statement.where(key.is_not(None))  # a composition has no size before it is built
+    statement = statement.where(*conditions(entity, bounds))
+    return fetch_page(session, statement, (key, entity.id), request, ascending=sort == name)
+
+
+def conditions(entity: Any, bounds: Bounds) -> list[Any]:
+    """The bounds as conditions on the columns of `entity`."""
+    limits = [
+        (entity.created_at.__ge__, bounds.created_from),
+        (entity.created_at.__lt__, bounds.created_before),
+        (entity.parameters.__le__, bounds.max_parameters),
+        *(
+            (getattr(entity, column_of(figure, bounds.split)).__ge__, floor)
+            for figure, floor in bounds.floors().items()
+        ),
+    ]
+    return [compare(value) for compare, value in limits if value is not None]
