@@ -13,6 +13,7 @@ from service.models import endpoints as models
 from service.modules import endpoints as modules
 from service.platform import health
 from service.platform.requests import refuse_unknown_query
+from service.webhooks import endpoints as webhooks
 
 TAGS = [
     {"name": "jobs", "description": "Long work: train, extract, compose, evaluate."},
@@ -21,6 +22,7 @@ TAGS = [
     {"name": "modules", "description": "Parts of models, each knowing some classes."},
     {"name": "compositions", "description": "Classifiers made of modules."},
     {"name": "artifacts", "description": "Files to download."},
+    {"name": "webhooks", "description": "Be told what happens to your jobs."},
     {"name": "operation", "description": "Is it alive, is it ready, what runs."},
 ]
 
@@ -28,7 +30,7 @@ TAGS = [
 def include_routers(app: FastAPI) -> None:
     """Add the routes."""
     strict = [Depends(refuse_unknown_query)]
-    for slice_ in (jobs, job_events, datasets, models, modules, compositions, artifacts, workers):
+    for slice_ in (jobs, job_events, datasets, models, modules, compositions, artifacts, workers, webhooks):
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(health.router)
     app.include_router(metrics_endpoint.router)

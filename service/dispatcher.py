@@ -23,6 +23,7 @@ from service.platform.logging import configure_logging
 from service.platform.settings import Settings
 from service.platform.startup import refusing_to_start, require_schema
 from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
+from service.webhooks.sending import sending
 
 _LOG = logging.getLogger(__name__)
 # Any constant that differs from the other advisory locks taken in this database.
@@ -197,7 +198,8 @@ def main(on_ready: Callable[[], object] = lambda: None) -> None:
     database = Database(settings)
     prepare_broker(settings)
     on_ready()
-    Dispatcher(database, CeleryPublisher(create_celery(settings)), settings).run(stop)
+    with sending(database, settings):
+        Dispatcher(database, CeleryPublisher(create_celery(settings)), settings).run(stop)
     database.dispose()
 
 

@@ -8,7 +8,18 @@ from service.models import tables as models
 from service.modules import tables as modules
 from service.platform.database import Base
 from service.tenants import tables as tenants
+from service.webhooks import tables as webhooks
 
 metadata = Base.metadata
 
-__all__ = ["artifacts", "compositions", "datasets", "jobs", "metadata", "models", "modules", "tenants"]
+__all__ = [
+    "artifacts",
+    "compositions",
+    "datasets",
+    "jobs",
+    "metadata",
+    "models",
+    "modules",
+    "tenants",
+    "webhooks",
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import artifacts, compose, demo, jobs, keys, processes, registry, tenants, workers
+from service.cli import artifacts, compose, demo, jobs, keys, processes, registry, tenants, webhooks, workers
 from service.cli.output import print_json
 from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
 
@@ -68,6 +68,7 @@ for group, name in (
     (registry.models_app, "models"),
     (registry.modules_app, "modules"),
     (artifacts.app, "artifacts"),
+    (webhooks.app, "webhooks"),
 ):
     app.add_typer(group, name=name, rich_help_panel=THERE)
 

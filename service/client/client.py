@@ -15,6 +15,7 @@ from service.client.registry import (
 )
 from service.client.schemas import Version
 from service.client.transport import Transport
+from service.client.webhooks import WebhooksClient
 
 
 class CleaveClient:
@@ -37,6 +38,7 @@ class CleaveClient:
         self.classes = ClassesClient(self._transport)
         self.compositions = CompositionsClient(self._transport)
         self.artifacts = ArtifactsClient(self._transport)
+        self.webhooks = WebhooksClient(self._transport)
 
     def version(self) -> Version:
         return self._transport.get("/version", Version)

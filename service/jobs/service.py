@@ -10,7 +10,7 @@ from service.jobs import repository
 from service.jobs.quotas import require_room
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
-from service.jobs.transitions import hint, move
+from service.jobs.transitions import hint, move, tell
 from service.jobs.validation import needs_check
 from service.platform.clock import db_now
 from service.platform.errors import AlreadyTerminalError, ConflictError, InvalidRequestError, NotFoundError
@@ -47,6 +47,7 @@ def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     session.flush()
     first = {"state": state.value}
     session.add(JobEvent(job_id=job.id, seq=1, tenant_id=tenant_id, type="job.state", data=first))
+    tell(session, job, 1)
     hint(session, job)
     return job
 

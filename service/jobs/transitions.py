@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from service.jobs.states import TERMINAL, TRANSITIONS, JobState
 from service.jobs.tables import Job, JobEvent, OutboxMessage
 from service.platform.clock import db_now
+from service.webhooks import service as webhooks
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,16 @@ def change(
         first = job.event_seq - len(pending) + 1
         for seq, (kind, data) in enumerate(pending, first):
             session.add(JobEvent(job_id=job.id, seq=seq, tenant_id=job.tenant_id, type=kind, data=data))
+            if kind == "job.state":
+                tell(session, job, seq)
         session.flush()
     return job
+
+
+def tell(session: Session, job: Job, seq: int) -> None:
+    """Write the messages of the job's webhooks about event number `seq`, its state now."""
+    content = {"job_id": job.id, "kind": job.kind, "state": job.state}
+    webhooks.tell(session, job.tenant_id, content, seq)
 
 
 def move(

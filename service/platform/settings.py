@@ -1,5 +1,6 @@
 """The only reader of the environment."""
 
+import ipaddress
 import os
 import re
 from functools import cached_property
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     events_kept_days: float | None = Field(
         None, gt=0, description="Events and curves of jobs that ended longer ago go; none: they stay."
     )
+    webhook_networks: str = Field(
+        "",
+        description="Besides the public internet: networks that messages may go to, e.g. 10.0.0.0/8,::1/128.",
+    )
+    webhook_timeout_s: float = Field(10.0, gt=0, description="A receiver must have answered by then.")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -111,6 +117,17 @@ class Settings(BaseSettings):
         if url and not re.fullmatch(r"file:///.+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?", url):
             raise ValueError("must be file:///FOLDER or s3://BUCKET/PREFIX")
         return url or None
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks_are_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
+    @cached_property
+    def allowed_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """`webhook_networks`, read."""
+        return _networks(self.webhook_networks)
 
     @cached_property
     def home(self) -> Path:
@@ -150,6 +167,10 @@ class Settings(BaseSettings):
     def broker_dir(self) -> Path:
         """Message folder of the filesystem broker."""
         return self.home / "broker"
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _is_redis(url: str) -> bool:

@@ -26,6 +26,7 @@ SLICES = (
     "architectures",
     "classes",
     "workers",
+    "webhooks",
 )
 
 

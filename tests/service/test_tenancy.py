@@ -71,11 +71,15 @@ def everything(account: Account) -> dict[str, str]:
     """One of each thing, by the name its id has in paths."""
     model_id = account.registry.train()
     (module_id,) = account.registry.extract(model_id, {"cat": 0.9})
+    webhook = account.http.post("/v1/webhooks", json={"url": "https://example.com/"}).json()
+    delivery = account.http.post(f"/v1/webhooks/{webhook['id']}/test").json()
     composition = account.registry.compose({"classes": ["cat"]})
     return {
         "model_id": model_id,
         "module_id": module_id,
         "composition_id": composition["composition_id"],
         "artifact_id": composition["artifact_ids"][0],
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
         "job_id": account.http.get("/v1/jobs").json()["data"][0]["id"],
     }

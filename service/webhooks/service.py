@@ -1,0 +1,167 @@
+"""The rules of webhooks: who is told what, and what is done with a receiver that does not answer."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.jobs.idempotency import Once
+from service.platform.auth import load_pepper
+from service.platform.clock import db_now
+from service.platform.database import settings_of
+from service.platform.errors import ConflictError, NotFoundError
+from service.platform.ids import new_id
+from service.platform.wakeups import announce
+from service.webhooks import repository
+from service.webhooks.schemas import WebhookCreate, WebhookSecret, WebhookUpdate
+from service.webhooks.signing import digest_of, new_salt, secret_of
+from service.webhooks.tables import Delivery, Webhook
+from service.webhooks.targets import check_url
+
+MAX_WEBHOOKS = 20
+# Bell of the senders.
+DELIVERIES = "deliveries"
+_OVERLAP_MS = 24 * 3_600_000
+
+
+class TooManyWebhooksError(ConflictError):
+    code, title = "too_many_webhooks", "A tenant has no more webhooks than this"
+
+
+class WebhookDisabledError(ConflictError):
+    code, title = "webhook_disabled", "The webhook is turned off"
+
+
+def tell(session: Session, tenant_id: str, job: dict[str, Any], seq: int) -> None:
+    """Write a message to each receiver that wants to know of this state, in the caller's transaction.
+
+    `job`: job_id, kind and state, the state of event number `seq`.
+    """
+    name = f"job.{job['state']}"
+    for webhook in repository.enabled_of(session, tenant_id):
+        if name in webhook.events:
+            _send(session, webhook, name, {**job, "seq": seq})
+
+
+def create_once(session: Session, tenant_id: str, request: WebhookCreate, key: str | None) -> WebhookSecret:
+    """Create a webhook, or answer as the first time: a lost answer must not lose the secret.
+
+    Raises IdempotencyKeyReusedError and what `create` raises.
+    """
+    once = Once(session, tenant_id, "/v1/webhooks", key, request.model_dump(mode="json"))
+    stored = once.answer()
+    if stored is not None:
+        webhook = get(session, stored.body["id"])
+        return WebhookSecret.with_secret(webhook, secret(session, webhook))
+    webhook, made = create(session, tenant_id, request)
+    once.store(201, {"id": webhook.id})
+    return WebhookSecret.with_secret(webhook, made)
+
+
+def create(session: Session, tenant_id: str, request: WebhookCreate) -> tuple[Webhook, str]:
+    """A webhook and its secret. Raises WebhookUrlError, TooManyWebhooksError."""
+    check_url(request.url, settings_of(session).allowed_networks)
+    if repository.count(session, tenant_id) >= MAX_WEBHOOKS:
+        raise TooManyWebhooksError(f"There are {MAX_WEBHOOKS} webhooks; delete one of them first.")
+    webhook = Webhook(id=new_id("whk"), tenant_id=tenant_id, **request.model_dump())
+    secret = _new_secret(session, webhook)
+    session.add(webhook)
+    session.flush()
+    return webhook, secret
+
+
+def get(session: Session, webhook_id: str) -> Webhook:
+    """Raises NotFoundError, also for another tenant's webhook."""
+    webhook = repository.find(session, webhook_id)
+    if webhook is None:
+        raise NotFoundError("There is no webhook with this id.")
+    return webhook
+
+
+def change(session: Session, webhook_id: str, request: WebhookUpdate) -> Webhook:
+    """Set what the request names. Raises NotFoundError, WebhookUrlError."""
+    webhook = get(session, webhook_id)
+    given = request.model_dump(exclude_none=True)
+    if "url" in given:
+        check_url(given["url"], settings_of(session).allowed_networks)
+    enabled = given.pop("enabled", None)
+    for name, value in given.items():
+        setattr(webhook, name, value)
+    if enabled is True:
+        webhook.disabled_at = webhook.disabled_reason = webhook.failing_since = None
+    elif enabled is False and webhook.disabled_at is None:
+        disable(session, webhook, "owner")
+    session.flush()
+    return webhook
+
+
+def disable(session: Session, webhook: Webhook, reason: str) -> None:
+    """Tell this receiver nothing more, what waits included."""
+    now: Any = db_now()
+    webhook.disabled_at, webhook.disabled_reason = now, reason
+    session.flush()
+    session.refresh(webhook, ["disabled_at"])
+    repository.give_up(session, webhook.id)
+
+
+def remove(session: Session, webhook_id: str) -> None:
+    """Raises NotFoundError."""
+    if not repository.remove(session, webhook_id):
+        raise NotFoundError("There is no webhook with this id.")
+
+
+def rotate_secret(session: Session, webhook_id: str) -> tuple[Webhook, str]:
+    """A new secret; the one before signs too for a day. Raises NotFoundError."""
+    webhook = get(session, webhook_id)
+    until: Any = db_now() + _OVERLAP_MS
+    webhook.previous_salt, webhook.previous_until = webhook.salt, until
+    secret = _new_secret(session, webhook)
+    session.flush()
+    return webhook, secret
+
+
+def secret(session: Session, webhook: Webhook) -> str:
+    return secret_of(load_pepper(settings_of(session)), webhook.id, webhook.salt)
+
+
+def test(session: Session, webhook_id: str) -> Delivery:
+    """A message that tells nothing. Raises NotFoundError, WebhookDisabledError."""
+    webhook = _enabled(session, webhook_id)
+    return _send(session, webhook, "webhook.test", {"webhook_id": webhook.id})
+
+
+def redeliver(session: Session, webhook_id: str, delivery_id: str) -> Delivery:
+    """Send a message again, now, whatever became of it. Raises NotFoundError, WebhookDisabledError."""
+    webhook = _enabled(session, webhook_id)
+    delivery = repository.find_delivery(session, webhook.id, delivery_id)
+    if delivery is None:
+        raise NotFoundError("There is no delivery with this id.")
+    now: Any = db_now()
+    delivery.state, delivery.tries, delivery.due_at = "pending", 0, now
+    session.flush()
+    session.refresh(delivery)
+    announce(session.connection(), DELIVERIES)
+    return delivery
+
+
+def _enabled(session: Session, webhook_id: str) -> Webhook:
+    webhook = get(session, webhook_id)
+    if webhook.disabled_at is not None:
+        raise WebhookDisabledError('Turn it on first: PATCH with {"enabled": true}.')
+    return webhook
+
+
+def _send(session: Session, webhook: Webhook, name: str, data: dict[str, Any]) -> Delivery:
+    delivery = Delivery(
+        id=new_id("dlv"), tenant_id=webhook.tenant_id, webhook_id=webhook.id, type=name, data=data
+    )
+    session.add(delivery)
+    session.flush()
+    announce(session.connection(), DELIVERIES)
+    return delivery
+
+
+def _new_secret(session: Session, webhook: Webhook) -> str:
+    webhook.salt = new_salt()
+    made = secret(session, webhook)
+    webhook.secret_digest = digest_of(made)
+    return made
