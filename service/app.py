@@ -12,10 +12,16 @@ from service.platform.auth import load_pepper
 from service.platform.bodies import BodyGuard
 from service.platform.database import Database
 from service.platform.errors import AuthRequiredError
+from service.platform.recent import Recent
 from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
 from service.platform.storage import open_store
 from service.platform.version import service_version
+from service.tenants.service import Caller
+
+# How long a caller is known without asking the database again, and how many are.
+_CALLER_KNOWN_S = 1.0
+_CALLERS_KNOWN = 1000
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(settings)
     app.state.store = open_store(settings)
     app.state.pepper = load_pepper(settings)
+    app.state.callers = Recent[str, Caller](_CALLER_KNOWN_S, _CALLERS_KNOWN)
     include_routers(app)
     problems.install(app)
     openapi.install(app)

@@ -63,7 +63,7 @@ def revoke(
     data_dir: DataDirOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """End a key: from now on it opens nothing. There is no way back."""
+    """End a key: a second from now it opens nothing. There is no way back."""
     with reported_errors(ctx):
         from service.tenants.service import revoke_key
 

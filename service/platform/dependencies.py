@@ -1,14 +1,16 @@
 """What endpoints ask for: the caller, a session, the store, the settings."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from service.platform.database import Database
 from service.platform.errors import UnauthorizedError
+from service.platform.recent import Recent
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore
 from service.tenants.service import Caller, authenticate, default_caller
@@ -17,15 +19,16 @@ _BEARER = HTTPBearer(auto_error=False, description="An API key: `Authorization: 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key in a header of its own.")
 
 
-def get_database(request: Request) -> Database:
+# `async`, because FastAPI gives each plain function a thread, which costs more than what these do.
+async def get_database(request: Request) -> Database:
     return cast(Database, request.app.state.database)
 
 
-def get_store(request: Request) -> ArtifactStore:
+async def get_store(request: Request) -> ArtifactStore:
     return cast(ArtifactStore, request.app.state.store)
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
@@ -34,7 +37,7 @@ StoreDep = Annotated[ArtifactStore, Depends(get_store)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
-def get_base_url(request: Request, settings: SettingsDep) -> str:
+async def get_base_url(request: Request, settings: SettingsDep) -> str:
     """How this caller reaches the service: what CLEAVE_PUBLIC_URL says, else as the request came."""
     return (settings.public_url or str(request.base_url)).rstrip("/")
 
@@ -42,28 +45,44 @@ def get_base_url(request: Request, settings: SettingsDep) -> str:
 BaseUrl = Annotated[str, Depends(get_base_url)]
 
 
-def get_caller(
+async def get_caller(
     request: Request,
     database: DatabaseDep,
     settings: SettingsDep,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     header: Annotated[str | None, Security(_HEADER)],
 ) -> Caller:
-    """Who calls, by API key. Raises UnauthorizedError."""
+    """Who calls, by API key. Raises UnauthorizedError.
+
+    Who was found is remembered for a second: so long may a key that another process revokes be good here.
+    """
+    presented = bearer.credentials if bearer else header or ""
+    if settings.auth and not presented:
+        raise UnauthorizedError("Send an API key: `Authorization: Bearer cleave_...`.")
+    recent: Recent[str, Caller] = request.app.state.callers
+    known = recent.get(presented)
+    if known is not None:
+        return known
+    caller = await run_in_threadpool(_look_up, database, settings, request.app.state.pepper, presented)
+    recent.put(presented, caller)
+    return caller
+
+
+def _look_up(database: Database, settings: Settings, pepper: bytes, presented: str) -> Caller:
     with database.read() as session:
-        if not settings.auth:
-            return default_caller(session)
-        presented = bearer.credentials if bearer else header
-        if not presented:
-            raise UnauthorizedError("Send an API key: `Authorization: Bearer cleave_...`.")
-        return authenticate(session, request.app.state.pepper, presented)
+        if settings.auth:
+            return authenticate(session, pepper, presented)
+        return default_caller(session)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-def read_session(database: DatabaseDep, caller: CallerDep) -> Iterator[Session]:
-    """A session that sees the caller's rows only."""
+async def read_session(database: DatabaseDep, caller: CallerDep) -> AsyncIterator[Session]:
+    """A session that sees the caller's rows only.
+
+    Opening and closing it reads nothing and waits for nobody, so it needs no thread; a writer's commit does.
+    """
     with database.read(caller.tenant_id) as session:
         yield session
 

@@ -57,7 +57,7 @@ class ListOf(BaseModel, Generic[ItemT]):
         return cls(data=list(items), has_more=next_cursor is not None, next_cursor=next_cursor)
 
 
-def page_request(
+async def page_request(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items per page.")] = DEFAULT_LIMIT,
     after: Annotated[

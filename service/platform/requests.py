@@ -62,7 +62,7 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
     )
 
 
-def refuse_unknown_query(request: Request) -> None:
+async def refuse_unknown_query(request: Request) -> None:
     """A misspelt filter must not answer as if it had matched everything."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):

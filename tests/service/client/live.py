@@ -57,9 +57,8 @@ class LiveService:
 
 
 @contextmanager
-def served(data_dir: Path) -> Iterator[LiveService]:
+def served(settings: Settings) -> Iterator[LiveService]:
     """Serve the application from a process of its own, as `cleave up` does."""
-    settings = Settings(data_dir=data_dir)
     migrate.upgrade(settings)
     database = Database(settings)
     with database.write() as session:
