@@ -15,6 +15,7 @@ ArchitectureName = Literal[
 PACKAGES = ("torchvision", "timm")
 PACKAGED_NAME = rf"^({'|'.join(PACKAGES)}):[a-z0-9_]{{1,80}}$"
 DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "svhn"]
+UPLOADED_ID = r"^ds_[0-9a-z]{1,61}$"
 
 
 class ArchitectureInfo(BaseModel):
@@ -29,11 +30,11 @@ class ArchitectureInfo(BaseModel):
 
 
 class DatasetInfo(BaseModel):
-    """One built-in image classification dataset and its fixed split protocol."""
+    """One image classification dataset and its fixed split protocol."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: DatasetName
+    name: str
     description: str
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int] = Field(description="Channels, height, width.")

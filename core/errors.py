@@ -31,6 +31,48 @@ class DatasetCorruptError(CoreError):
     code = "dataset_corrupt"
 
 
+class UploadDigestError(CoreError):
+    """The uploaded parts together are not the file whose sha256 was announced."""
+
+    code = "upload_digest_mismatch"
+
+
+class UploadFormatError(CoreError):
+    """The uploaded file is in none of the accepted formats, or is not what it was said to be."""
+
+    code = "upload_format_unknown"
+
+
+class ArchiveUnsafeError(CoreError):
+    """An archive has names, links or devices that no honest archive has."""
+
+    code = "archive_unsafe"
+
+
+class ImportTooLargeError(CoreError):
+    """What the file holds, decompressed, is more than may be read or kept."""
+
+    code = "import_too_large"
+
+
+class ImageSizeError(CoreError):
+    """The images have several sizes, or a large one, and no `image_size` was given."""
+
+    code = "image_size_needed"
+
+
+class DatasetInvalidError(CoreError):
+    """Labels, classes or values from which no classifier can be trained."""
+
+    code = "dataset_invalid"
+
+
+class StorageFullError(CoreError):
+    """The machine has no room for what is being written."""
+
+    code = "storage_full"
+
+
 class InputShapeError(CoreError):
     """The architecture cannot take images of this shape."""
 

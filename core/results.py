@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.catalog import DatasetInfo
 from core.specs import ModuleForm
 
 
@@ -18,7 +19,7 @@ class _Frozen(BaseModel):
 class FileRef(_Frozen):
     """A file the runner wrote; it becomes an immutable artifact when the job succeeds."""
 
-    role: Literal["weights", "recipe", "statistics", "program", "onnx"]
+    role: Literal["weights", "recipe", "statistics", "program", "onnx", "images", "labels", "dataset"]
     path: str = Field(description="Relative to the staging folder.")
     filename: str = Field(description="The name a download is offered under.")
     media_type: str
@@ -126,8 +127,44 @@ class EvaluateResult(_Frozen):
     metrics: list[MetricValue]
 
 
+class CorruptFile(_Frozen):
+    """An image that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+class ImportReport(_Frozen):
+    """What was found in an uploaded file."""
+
+    format: str
+    samples: int = Field(description="Images kept.")
+    per_class: dict[str, dict[str, int]] = Field(description="Class -> images in train, validation, test.")
+    sizes: dict[str, int] = Field(description="`WIDTHxHEIGHT` as uploaded -> images; the most frequent.")
+    pixels: dict[str, int] = Field(description="Kind of pixel (RGB, L, uint8, float32) -> images.")
+    splits: Literal["given", "seeded", "completed"] = Field(
+        description="given: by the file. seeded: held out by the seed. completed: what the file lacked."
+    )
+    balance: float = Field(description="Images of the largest class / of the smallest.")
+    duplicates: int = Field(description="Images equal to an earlier one, pixel by pixel.")
+    duplicates_across_splits: int = Field(description="Those whose equal is in another split.")
+    corrupt: int = Field(description="Images left out because they cannot be read.")
+    corrupt_files: list[CorruptFile] = Field(description="The first of them.")
+    ignored: int = Field(description="Files that are no images.")
+    warnings: list[str]
+
+
+class ImportResult(_Frozen):
+    kind: Literal["import"] = "import"
+    dataset_id: str
+    digest: str = Field(description="sha256 over images, labels and splits.")
+    info: DatasetInfo
+    report: ImportReport
+    files: list[FileRef]
+
+
 JobResult = Annotated[
-    TrainResult | ExtractResult | ComposeResult | EvaluateResult, Field(discriminator="kind")
+    TrainResult | ExtractResult | ComposeResult | EvaluateResult | ImportResult, Field(discriminator="kind")
 ]
 
 
@@ -199,6 +236,7 @@ class RunnerInput(_Frozen):
         default_factory=dict,
         description="Inputs by role, absolute, read-only: weights, recipe, statistics of the model (or of "
         "the target to evaluate, or of the teacher); for compose also `module:<module id>`, that module's "
-        "recipe.",
+        "recipe. Of an uploaded dataset: `data:images`, `data:labels`, `data:dataset`; of an upload: "
+        "`part:<number>`.",
     )
     data_root: str | None = None

@@ -17,6 +17,7 @@ from core.approach_specs import (
     StandardSpec,
 )
 from core.catalog import ARCHITECTURES, DATASETS, ArchitectureInfo, ArchitectureName, DatasetInfo, DatasetName
+from core.import_specs import ImportOptions, ImportSpec, UploadFormat
 from core.job_options import JobOptions
 from core.module_specs import (
     DEFAULT_THRESHOLDS,
@@ -28,19 +29,22 @@ from core.module_specs import (
     Split,
 )
 from core.spec_digests import spec_digest
-from core.train_specs import TrainSpec
+from core.train_specs import TrainSpec, takes_images
 
 __all__ = [
-    "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "ApproachSpec", "ArchitectureInfo",
-    "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo", "DatasetName",
-    "EvaluateSpec", "ExtractSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec",
-    "Split", "StandardSpec", "TrainSpec", "parse_job_spec", "spec_digest",
+    "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "AnySpec", "ApproachSpec",
+    "ArchitectureInfo", "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo",
+    "DatasetName", "EvaluateSpec", "ExtractSpec", "ImportOptions", "ImportSpec", "JobOptions", "JobSpec",
+    "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec", "TrainSpec", "UploadFormat",
+    "parse_job_spec", "spec_digest", "takes_images",
 ]  # fmt: skip
 
+# What a caller may ask for; the service itself asks for imports too.
 JobSpec = Annotated[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec] = TypeAdapter(JobSpec)
+AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | ImportSpec
+_ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 
-def parse_job_spec(data: dict[str, Any]) -> TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec:
+def parse_job_spec(data: dict[str, Any]) -> AnySpec:
     """The stored or received JSON form as a spec. Raises pydantic.ValidationError."""
     return _ADAPTER.validate_python(data)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticKnownError
 
 from core.approach_specs import ApproachSpec, CleaveSpec
-from core.catalog import ARCHITECTURES, DATASETS, PACKAGED_NAME, PACKAGES, DatasetName
+from core.catalog import ARCHITECTURES, DATASETS, PACKAGED_NAME, PACKAGES, UPLOADED_ID, DatasetInfo
 from core.job_options import Identifier, TrainOptions
 
 _DISTILLATION_WEIGHT = 0.5
@@ -37,6 +37,29 @@ _ARCHITECTURE_SCHEMA = {
 Architecture = Annotated[str, AfterValidator(_known_architecture), WithJsonSchema(_ARCHITECTURE_SCHEMA)]
 
 
+def _known_dataset(name: str) -> str:
+    """A built-in dataset, or the id of an uploaded one."""
+    if name not in DATASETS and not re.fullmatch(UPLOADED_ID, name):
+        known = ", ".join(f"'{known}'" for known in DATASETS)
+        raise PydanticKnownError("literal_error", {"expected": f"{known} or the id of an uploaded dataset"})
+    return name
+
+
+_DATASET_SCHEMA = {
+    "anyOf": [{"enum": list(DATASETS), "type": "string"}, {"pattern": UPLOADED_ID, "type": "string"}]
+}
+Dataset = Annotated[str, AfterValidator(_known_dataset), WithJsonSchema(_DATASET_SCHEMA)]
+
+
+def takes_images(architecture: str, info: DatasetInfo) -> str | None:
+    """Why a registered network cannot take these images; None where it can, or only a worker knows."""
+    network, (_, height, width) = ARCHITECTURES.get(architecture), info.input_shape
+    if network is None or (network.min_size <= min(height, width) and max(height, width) <= network.max_size):
+        return None
+    sizes = f"{network.min_size} to {network.max_size} pixels"
+    return f"{network.name} takes images of {sizes}; {info.name} has {height}x{width}"
+
+
 class TrainSpec(TrainOptions):
     """Train a network from scratch, modular or standard."""
 
@@ -44,7 +67,7 @@ class TrainSpec(TrainOptions):
     architecture: Architecture = Field(
         description="Registered architecture, or a classifier of torchvision or timm by its name there."
     )
-    dataset: DatasetName = Field(description="Built-in dataset.")
+    dataset: Dataset = Field(description="Built-in dataset by name, or uploaded one by id (ds_...).")
     approach: ApproachSpec = Field(
         default_factory=lambda: CleaveSpec(), description="Training method; without a `recipe`: cleave."
     )
@@ -118,13 +141,8 @@ class TrainSpec(TrainOptions):
 
     @model_validator(mode="after")
     def _image_fits(self) -> "TrainSpec":
-        info, (_, height, width) = ARCHITECTURES.get(self.architecture), DATASETS[self.dataset].input_shape
-        if info is None:  # another package's network: the worker asks it
-            return self
-        if not (info.min_size <= min(height, width) and max(height, width) <= info.max_size):
-            message = (
-                f"{info.name} takes images of {info.min_size} to {info.max_size} pixels; "
-                f"{self.dataset} has {height}x{width}"
-            )
-            raise ValueError(message)
+        info = DATASETS.get(self.dataset)  # the service asks of an uploaded one
+        refusal = None if info is None else takes_images(self.architecture, info)
+        if refusal is not None:
+            raise ValueError(refusal)
         return self

@@ -5,6 +5,7 @@ from fastapi import Depends, FastAPI
 from service.artifacts import endpoints as artifacts
 from service.compositions import endpoints as compositions
 from service.datasets import endpoints as datasets
+from service.datasets import upload_endpoints as uploads
 from service.jobs import endpoints as jobs
 from service.jobs import event_endpoints as job_events
 from service.jobs import metrics_endpoint
@@ -30,7 +31,9 @@ TAGS = [
 def include_routers(app: FastAPI) -> None:
     """Add the routes."""
     strict = [Depends(refuse_unknown_query)]
-    for slice_ in (jobs, job_events, datasets, models, modules, compositions, artifacts, workers, webhooks):
+    for slice_ in (
+        jobs, job_events, datasets, uploads, models, modules, compositions, artifacts, workers, webhooks,
+    ):  # fmt: skip
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(health.router)
     app.include_router(metrics_endpoint.router)

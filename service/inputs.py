@@ -1,34 +1,61 @@
 """The files a runner reads: for each job, local paths by role."""
 
+import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from core.catalog import UPLOADED_ID
+from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportSpec, TrainSpec
 from service.artifacts import service as artifacts
 from service.platform.errors import ArtifactMissingError
 from service.platform.storage import ArtifactStore
+from service.uploads import service as uploads
 
 _NETWORK = ("weights", "recipe")
 _MODEL = (*_NETWORK, "statistics")
+_DATA = ("images", "labels", "dataset")
 
 
-def job_inputs(
-    session: Session, store: ArtifactStore, spec: TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
-) -> dict[str, Path]:
+def job_inputs(session: Session, store: ArtifactStore, spec: AnySpec) -> dict[str, Path]:
     """Role -> readable file, as RunnerInput.files wants it. Raises ArtifactMissingError."""
+    if isinstance(spec, ImportSpec):
+        return uploads.local_parts(session, store, spec.upload_id)
     if isinstance(spec, TrainSpec):
         teacher = spec.teacher_model_id
-        return {} if teacher is None else _files(session, store, teacher, _NETWORK)
-    if isinstance(spec, ExtractSpec):
-        return _files(session, store, spec.model_id, _MODEL)
+        files = {} if teacher is None else _files(session, store, teacher, _NETWORK)
+        return files | _data(session, store, spec.dataset, _DATA)
     if isinstance(spec, EvaluateSpec):
-        return _files(session, store, spec.target_id, _NETWORK)
-    paths = _files(session, store, str(spec.model_id), _MODEL)
+        return _with_data(session, store, _files(session, store, spec.target_id, _NETWORK))
+    files = _files(session, store, str(spec.model_id), _MODEL)
+    if spec.evaluate:
+        files = _with_data(session, store, files)
+    if isinstance(spec, ExtractSpec):
+        return files
     for module_id in spec.module_ids or []:
-        paths[f"module:{module_id}"] = _files(session, store, module_id, ["recipe"])["recipe"]
-    return paths
+        files[f"module:{module_id}"] = _files(session, store, module_id, ["recipe"])["recipe"]
+    return files
+
+
+def check_inputs(session: Session, store: ArtifactStore, dataset: str) -> dict[str, Path]:
+    """The same for the check of a training, which needs no image."""
+    return _data(session, store, dataset, ["dataset"])
+
+
+def _with_data(session: Session, store: ArtifactStore, files: dict[str, Path]) -> dict[str, Path]:
+    """The network's files, and those of the dataset that its recipe names."""
+    recipe = json.loads(files["recipe"].read_text(encoding="utf-8"))
+    return files | _data(session, store, recipe["dataset"], _DATA)
+
+
+def _data(session: Session, store: ArtifactStore, dataset: str, roles: Collection[str]) -> dict[str, Path]:
+    """An uploaded dataset is files; a built-in one is read by its name."""
+    if re.fullmatch(UPLOADED_ID, dataset) is None:
+        return {}
+    found = _files(session, store, dataset, roles)
+    return {f"data:{role}": path for role, path in found.items()}
 
 
 def _files(session: Session, store: ArtifactStore, owner_id: str, roles: Collection[str]) -> dict[str, Path]:

@@ -10,6 +10,8 @@ from core.results import (
     ComposeResult,
     EvaluateResult,
     ExtractResult,
+    FileRef,
+    ImportResult,
     JobResult,
     MetricValue,
     ModuleResult,
@@ -18,6 +20,7 @@ from core.results import (
 from service.artifacts import service as artifacts
 from service.compositions import service as compositions
 from service.datasets import service as datasets
+from service.datasets import uploading
 from service.jobs.tables import Job
 from service.models import service as models
 from service.modules import service as modules
@@ -36,12 +39,16 @@ class _Registration:
     def attach(self, owner_id: str, result: TrainResult | ModuleResult) -> list[str]:
         """Figures and files of a new model, module or composition; returns the artifact ids."""
         self.measure(owner_id, result.metrics)
+        return self.keep(owner_id, result.files)
+
+    def keep(self, owner_id: str, files: Sequence[FileRef]) -> list[str]:
+        """Files of something new; returns the artifact ids."""
         return artifacts.record(
             self.session,
             tenant_id=self.job.tenant_id,
             job_id=self.job.id,
             owner_id=owner_id,
-            files=result.files,
+            files=files,
             blobs=self.blobs,
         )
 
@@ -79,6 +86,8 @@ def register_result(
         public |= _register_modules(into, result)
     elif isinstance(result, ComposeResult):
         public |= _register_composition(into, result)
+    elif isinstance(result, ImportResult):
+        public |= _register_dataset(into, result)
     else:
         public |= _register_evaluation(into, result)
     session.flush()
@@ -126,6 +135,12 @@ def _register_composition(into: _Registration, result: ComposeResult) -> dict[st
         "composition_id": composition.id,
         "artifact_ids": into.attach(composition.id, result.module),
     }
+
+
+def _register_dataset(into: _Registration, result: ImportResult) -> dict[str, Any]:
+    uploading.finish(into.session, result)
+    artifact_ids = into.keep(result.dataset_id, result.files)
+    return {"dataset_id": result.dataset_id, "artifact_ids": artifact_ids}
 
 
 def _register_evaluation(into: _Registration, result: EvaluateResult) -> dict[str, Any]:

@@ -5,11 +5,21 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from core.specs import DATASETS, ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from core.specs import (
+    AnySpec,
+    ComposeSpec,
+    DatasetInfo,
+    EvaluateSpec,
+    ExtractSpec,
+    ImportSpec,
+    TrainSpec,
+    takes_images,
+)
 from service.compositions import service as compositions
 from service.compositions.resolution import require_classes, settle_form
 from service.compositions.schemas import CompositionAnswer
 from service.datasets import service as datasets
+from service.datasets import uploading
 from service.jobs import service as jobs
 from service.jobs.idempotency import Once
 from service.jobs.schemas import JobRead
@@ -18,7 +28,12 @@ from service.jobs.tables import Job
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.database import settings_of
-from service.platform.errors import CompositionNotReadyError, NotFoundError, TeacherMismatchError
+from service.platform.errors import (
+    CompositionNotReadyError,
+    InvalidRequestError,
+    NotFoundError,
+    TeacherMismatchError,
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +44,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def submit(
-    session: Session, tenant_id: str, spec: TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
-) -> Job:
+def submit(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     """Check what a job refers to and queue it; for compose, the existing job when there is one.
 
     Raises NotFoundError for what does not exist or is another tenant's, and InvalidRequestError's kinds.
@@ -41,9 +54,12 @@ def submit(
         waiting = job.state != JobState.SUCCEEDED
         _require_data(session, str(job.spec["model_id"]), needed=spec.evaluate and waiting)
         return job
+    if isinstance(spec, ImportSpec):  # a failed one, retried
+        return uploading.import_again(session, spec)
     if isinstance(spec, TrainSpec):
-        datasets.require_files(settings_of(session), spec.dataset)
-        _check_teacher(session, spec)
+        info = datasets.require_usable(session, settings_of(session), spec.dataset)
+        _check_images(spec, info)
+        _check_teacher(session, spec, info)
     elif isinstance(spec, ExtractSpec):
         spec = _settled_extract(session, spec)
     else:
@@ -51,16 +67,24 @@ def submit(
     return jobs.enqueue(session, tenant_id, spec)
 
 
-def _check_teacher(session: Session, spec: TrainSpec) -> None:
+def _check_images(spec: TrainSpec, info: DatasetInfo) -> None:
+    """Of built-in datasets the spec itself knows."""
+    refusal = takes_images(spec.architecture, info)
+    if refusal is not None:
+        error = {"pointer": "/architecture", "code": "invalid", "message": refusal, "in": "body"}
+        raise InvalidRequestError(f"/architecture: {refusal}", errors=[error])
+
+
+def _check_teacher(session: Session, spec: TrainSpec, info: DatasetInfo) -> None:
     """The teacher's outputs must mean what the student's will. The worker compares the data's digests."""
     if spec.teacher_model_id is None:
         return
-    model, info = models.get(session, spec.teacher_model_id), DATASETS[spec.dataset]
-    trained_on = datasets.by_ids(session, [model.dataset_id])[model.dataset_id].name
+    model = models.get(session, spec.teacher_model_id)
+    trained_on = datasets.by_ids(session, [model.dataset_id])[model.dataset_id]
     classes = models.classes_of(session, [model.id])[model.id]
-    if trained_on != info.name:
+    if trained_on.key != spec.dataset:
         raise TeacherMismatchError(
-            f"The teacher was trained on {trained_on}; choose one trained on {info.name}."
+            f"The teacher was trained on {trained_on.name}; choose one trained on {info.name}."
         )
     if (classes, tuple(model.input_shape)) != (list(info.class_names), info.input_shape):
         raise TeacherMismatchError(
@@ -121,5 +145,5 @@ def _target(session: Session, target_id: str) -> tuple[str, Sequence[str]]:
 def _require_data(session: Session, model_id: str, *, needed: bool) -> None:
     if needed:
         dataset_id = models.get(session, model_id).dataset_id
-        name = datasets.by_ids(session, [dataset_id])[dataset_id].name
-        datasets.require_files(settings_of(session), name)
+        key = datasets.by_ids(session, [dataset_id])[dataset_id].key
+        datasets.require_usable(session, settings_of(session), key)

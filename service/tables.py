@@ -8,6 +8,7 @@ from service.models import tables as models
 from service.modules import tables as modules
 from service.platform.database import Base
 from service.tenants import tables as tenants
+from service.uploads import tables as uploads
 from service.webhooks import tables as webhooks
 
 metadata = Base.metadata
@@ -21,5 +22,6 @@ __all__ = [
     "models",
     "modules",
     "tenants",
+    "uploads",
     "webhooks",
 ]

@@ -3,6 +3,7 @@
 import logging
 
 from core.results import RunnerInput
+from service.inputs import check_inputs
 from service.jobs import validation
 from service.jobs.endings import Ending, Failed
 from service.jobs.leases import Claim
@@ -41,6 +42,8 @@ def run_check(context: WorkerContext, claim: Claim) -> None:
 def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked | Ending:
     job_id, settings = claim.lease.job_id, context.settings
     folder = settings.checkpoint_root / job_id
+    with context.database.read(claim.tenant_id) as session:
+        files = check_inputs(session, context.store, claim.spec["dataset"])
     job = RunnerInput(
         job_id=job_id,
         attempt=claim.attempt,
@@ -48,6 +51,7 @@ def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked
         spec=claim.spec,
         staging=str(settings.staging_root / job_id),
         checkpoints=str(folder),
+        files={role: str(path) for role, path in files.items()},
     )
     runner = context.runners.take()
     recorder = Recorder(context.database, claim, folder)

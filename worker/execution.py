@@ -163,4 +163,6 @@ def _files_of(result: JobResult) -> list[FileRef]:
         return list(result.files)
     if result.kind == "extract":
         return [ref for module in result.modules for ref in module.files]
-    return list(result.module.files) if result.kind == "compose" else []
+    if result.kind == "compose":
+        return list(result.module.files)
+    return list(result.files) if result.kind == "import" else []

@@ -3,8 +3,9 @@
 from core.datasets.batches import BatchPlan, StopRequest, augment, batches, draw, normalise, stoppable
 from core.datasets.images import ImageData, ImageSplit
 from core.datasets.registry import load_dataset
+from core.datasets.uploaded import load_uploaded, read_description
 
 __all__ = [
     "BatchPlan", "ImageData", "ImageSplit", "StopRequest", "augment", "batches", "draw", "load_dataset",
-    "normalise", "stoppable",
+    "load_uploaded", "normalise", "read_description", "stoppable",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from service.artifacts.tables import Artifact, ArtifactLink
@@ -33,3 +33,11 @@ def unlink(session: Session, owner_id: str) -> None:
     for link in session.scalars(select(ArtifactLink).where(ArtifactLink.owner_id == owner_id)):
         session.delete(link)
     session.flush()
+
+
+def remove_of(session: Session, owner_id: str) -> None:
+    """The owner's links, and the artifacts that nobody else has."""
+    own = [artifact.id for _, artifact in of_owners(session, [owner_id])]
+    unlink(session, owner_id)
+    linked = exists().where(ArtifactLink.artifact_id == Artifact.id)
+    session.execute(delete(Artifact).where(Artifact.id.in_(own), ~linked))

@@ -6,10 +6,12 @@ key's lock on PostgreSQL, the single writer on SQLite), so there is no "in progr
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Header
+from fastapi import Header, Response
+from pydantic import BaseModel
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,7 @@ from service.jobs.tables import IdempotencyRecord
 from service.platform.database import insert_if_absent
 from service.platform.errors import IdempotencyKeyReusedError
 
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -65,6 +68,16 @@ class Once:
             self.session.execute(
                 update(IdempotencyRecord).where(*self._identity()).values(status=status, body=body)
             )
+
+    def made(self, response: Response, kind: type[AnswerT], make: Callable[[], AnswerT]) -> AnswerT:
+        """What `make` returns (201), or what it returned the first time, which a header then says."""
+        stored = self.answer()
+        if stored is not None:
+            response.headers["Idempotency-Replayed"] = "true"
+            return kind.model_validate(stored.body)
+        made = make()
+        self.store(201, made.model_dump(mode="json"))
+        return made
 
     def _reserve(self) -> bool:
         """Insert an empty record; False when there is one already."""

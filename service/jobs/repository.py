@@ -1,6 +1,6 @@
 """Queries over jobs and their story."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -14,6 +14,10 @@ from service.platform.pagination import Page, PageRequest, fetch_page
 
 def find(session: Session, job_id: str) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+
+
+def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
 
 
 def find_locked(session: Session, job_id: str) -> Job | None:

@@ -1,11 +1,12 @@
 """What can be done with jobs. The caller's session decides when it becomes true, and whose jobs are seen."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec, parse_job_spec, spec_digest
+from core.specs import AnySpec, parse_job_spec, spec_digest
 from service.jobs import repository
 from service.jobs.quotas import require_room
 from service.jobs.states import TERMINAL, JobState
@@ -16,7 +17,6 @@ from service.platform.clock import db_now
 from service.platform.errors import AlreadyTerminalError, ConflictError, InvalidRequestError, NotFoundError
 from service.platform.ids import new_id
 
-AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec
 # A check has made nothing yet: its lease is simply taken away.
 _ENDED_AT_ONCE = frozenset({JobState.PENDING, JobState.VALIDATING, JobState.QUEUED, JobState.INTERRUPTED})
 
@@ -58,6 +58,10 @@ def get(session: Session, job_id: str) -> Job:
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
     return job
+
+
+def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    return repository.by_ids(session, job_ids)
 
 
 def cancel(session: Session, job_id: str) -> tuple[Job, bool]:

@@ -112,10 +112,15 @@ def settings_of(session: Session) -> Settings:
     return cast(Settings, session.info["settings"])
 
 
-def insert_if_absent(session: Session, entity: type[Base], values: dict[str, Any], *, key: list[str]) -> bool:
-    """Insert a row unless one with the same `key` columns exists, or comes to exist at the same time."""
+def insert_if_absent(
+    session: Session, entity: type[Base], values: dict[str, Any], *, key: list[str], where: Any = None
+) -> bool:
+    """Insert a row unless one with the same `key` columns exists, or comes to exist at the same time.
+
+    `where`: of the unique index, when it covers a part of the table.
+    """
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(entity).values(**values).on_conflict_do_nothing(index_elements=key)
+    statement = insert(entity).values(**values).on_conflict_do_nothing(index_elements=key, index_where=where)
     # RETURNING, because drivers do not agree on the row count of an insert that did nothing.
     return session.scalar(statement.returning(getattr(entity, key[0]))) is not None
 

@@ -43,6 +43,26 @@ class AlreadyTerminalError(ConflictError):
     code, title = "already_terminal", "The job has already ended"
 
 
+class DatasetNotReadyError(ConflictError):
+    code, title = "dataset_not_ready", "The dataset has no images yet"
+
+
+class DatasetFilledError(ConflictError):
+    code, title = "dataset_filled", "The dataset has its images already"
+
+
+class DatasetImportingError(ConflictError):
+    code, title = "dataset_importing", "The dataset is being imported"
+
+
+class UploadIncompleteError(ConflictError):
+    code, title = "upload_incomplete", "Parts of the upload are missing"
+
+
+class UploadCompletedError(ConflictError):
+    code, title = "upload_completed", "The upload is complete"
+
+
 class CompositionNotReadyError(ConflictError):
     code, title = "composition_not_ready", "The composition is not built yet"
 
@@ -69,6 +89,10 @@ class MalformedRequestError(ServiceError):
 
 class BodyTooLargeError(ServiceError):
     status, code, title = 413, "body_too_large", "The request body is too large"
+
+
+class UploadTooLargeError(ServiceError):
+    status, code, title = 413, "upload_too_large", "The upload is too large"
 
 
 class UnsupportedMediaTypeError(ServiceError):
@@ -103,6 +127,14 @@ class DataRootMissingError(InvalidRequestError):
     code, title = "data_root_missing", "The dataset's files are not available"
 
 
+class PartSizeError(InvalidRequestError):
+    code, title = "part_size_wrong", "The part has another size than announced"
+
+
+class ContentDigestError(InvalidRequestError):
+    code, title = "content_digest_mismatch", "The content is not the one named by Content-Digest"
+
+
 class QueueFullError(ServiceError):
     status, code, title, retryable = 429, "queue_full", "Too many jobs are waiting", True
 
@@ -121,6 +153,10 @@ class RangeNotSatisfiableError(ServiceError):
 
 class UnavailableError(ServiceError):
     status, code, title, retryable = 503, "unavailable", "A component is not available", True
+
+
+class StorageFullError(ServiceError):
+    status, code, title, retryable = 507, "storage_full", "The service has no room", True
 
 
 class StartupError(Exception):

@@ -4,7 +4,7 @@ from typing import Literal
 
 import uuid_utils
 
-Prefix = Literal["ten", "key", "job", "ds", "mdl", "mod", "cmp", "art", "req", "wrk", "whk", "dlv"]
+Prefix = Literal["ten", "key", "job", "ds", "upl", "mdl", "mod", "cmp", "art", "req", "wrk", "whk", "dlv"]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -22,6 +22,7 @@ _REASONS = {
     429: "Too many of your jobs are waiting; see Retry-After.",
     500: "The service failed.",
     503: "A component does not answer; try again.",
+    507: "The service has no room; free some, then go on.",
 }
 DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 

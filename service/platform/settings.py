@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     min_free_mib: int = Field(
         64, ge=0, description="Not ready while the artifact folder has less space than this."
     )
+    max_upload_mib: int = Field(4096, ge=1, description="Size of one uploaded file.")
+    max_dataset_mib: int = Field(16384, ge=1, description="Size of one uploaded dataset as it is kept.")
     data_root: Path | None = Field(None, description="Folder with torchvision datasets.")
     host: str = "127.0.0.1"
     port: int = Field(8321, ge=0, le=65535)
@@ -157,6 +159,11 @@ class Settings(BaseSettings):
     def staging_root(self) -> Path:
         """Where running attempts write; nothing here is visible to callers."""
         return self.artifact_root / "staging"
+
+    @property
+    def upload_root(self) -> Path:
+        """Where parts are written while they arrive."""
+        return self.artifact_root / "uploads"
 
     @property
     def checkpoint_root(self) -> Path:

@@ -24,7 +24,7 @@ from core.artifacts import (
     standard_network,
 )
 from core.composition.union import ModuleCutter, ModuleOptions
-from core.datasets import ImageData, load_dataset
+from core.datasets import ImageData, load_dataset, load_uploaded
 from core.errors import ArtifactError, ClassNotInModelError, Interrupted
 from core.evaluation import (
     best_threshold,
@@ -42,6 +42,7 @@ from core.statistics import ClassStatistics
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 CPU = torch.device("cpu")
+DATA_ROLES = ("data:images", "data:labels", "data:dataset")
 _MEDIA = {
     "safetensors": "application/octet-stream",
     "json": "application/json",
@@ -85,9 +86,16 @@ def input_statistics(job: RunnerInput) -> ClassStatistics:
     return ClassStatistics.from_tensors(load_tensors(Path(job.files["statistics"])))
 
 
+def dataset_of(job: RunnerInput, name: str) -> ImageData:
+    """The job's dataset: an uploaded one comes as files, a built-in one by its name."""
+    if DATA_ROLES[0] in job.files:
+        return load_uploaded(*(Path(job.files[role]) for role in DATA_ROLES))
+    return load_dataset(name, None if job.data_root is None else Path(job.data_root))
+
+
 def input_data(job: RunnerInput, recipe: Recipe) -> ImageData:
     """The dataset the network was trained on; refuses one that has changed since."""
-    data = load_dataset(recipe.dataset, None if job.data_root is None else Path(job.data_root))
+    data = dataset_of(job, recipe.dataset)
     if data.digest != recipe.dataset_digest:
         raise ArtifactError(
             f"dataset {recipe.dataset} is not the one this model was trained on: its digest has changed"

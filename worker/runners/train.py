@@ -9,7 +9,7 @@ from torch import fx
 
 from core.approaches import create_approach
 from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, save_network, save_tensors, training_recipe
-from core.datasets import ImageData, StopRequest, batches, load_dataset, stoppable
+from core.datasets import ImageData, StopRequest, batches, stoppable
 from core.devices import deterministic_algorithms, resolve_device
 from core.distillation import lineage_of, teacher_of
 from core.evaluation import classification_metrics, multiply_accumulates, parameter_count, predict
@@ -19,13 +19,13 @@ from core.specs import TrainSpec
 from core.statistics import ClassStatistics
 from core.training import train
 from core.units import find_units
-from worker.runners.common import SPLITS, code_versions, file_ref, input_network, safe_stem
+from worker.runners.common import SPLITS, code_versions, dataset_of, file_ref, input_network, safe_stem
 
 
 def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator[AnyReport]:
     """Train (resuming where a checkpoint is given), then collect statistics and measure once."""
     yield Progress(phase="load", step=0, total=1)
-    data = load_dataset(spec.dataset, None if job.data_root is None else Path(job.data_root))
+    data = dataset_of(job, spec.dataset)
     if spec.max_train_samples is not None:
         data = replace(data, train=data.train.first(spec.max_train_samples))
     device, checkpoints = resolve_device(spec.device), Path(job.checkpoints)

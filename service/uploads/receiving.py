@@ -1,0 +1,125 @@
+"""The body of a part: streamed to a file, hashed on the way, never whole in memory."""
+
+import base64
+import binascii
+import errno
+import hashlib
+import re
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from service.platform.errors import (
+    ContentDigestError,
+    MalformedRequestError,
+    PartSizeError,
+    StorageFullError,
+)
+from service.platform.settings import Settings
+from service.platform.storage import ArtifactStore, StoredBlob
+
+_SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
+_BUFFER_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+async def receive(request: Request, settings: Settings, store: ArtifactStore, size: int) -> StoredBlob:
+    """Take the body, which must have `size` bytes and the digest it announces, into the store.
+
+    Raises:
+        PartSizeError: another number of bytes.
+        ContentDigestError: other bytes, or a Content-Digest that says nothing about sha-256.
+        StorageFullError: no room.
+    """
+    announced = content_digest(request.headers.get("content-digest"))
+    declared = request.headers.get("content-length")
+    if declared is not None and declared != str(size):
+        raise PartSizeError(f"This part must have {size} bytes, not {declared[:20]}.")
+    with _room_told(), _scratch(settings) as path:
+        digest = await _write(request, path, size)
+        if announced is not None and digest != announced:
+            raise ContentDigestError(
+                "The bytes that arrived are not those of Content-Digest; send them again."
+            )
+        return await run_in_threadpool(_ingest, settings, store, path)
+
+
+def content_digest(header: str | None) -> str | None:
+    """The sha256 of RFC 9530's Content-Digest, in hexadecimal; None without the header.
+
+    Raises ContentDigestError.
+    """
+    if header is None:
+        return None
+    found = _SHA256.search(header)
+    try:
+        digest = base64.b64decode(found[1], validate=True).hex() if found else ""
+    except binascii.Error:
+        digest = ""
+    if len(digest) != 64:
+        raise ContentDigestError("Content-Digest must be `sha-256=:<base64 of the digest>:`.")
+    return digest
+
+
+async def _write(request: Request, path: Path, size: int) -> str:
+    """Returns the sha256 of what was written."""
+    digest, received = hashlib.sha256(), 0
+    with path.open("wb") as file:
+
+        def take(chunk: bytes) -> None:
+            digest.update(chunk)
+            file.write(chunk)
+
+        async for chunk in _chunks(request):
+            received += len(chunk)
+            if received > size:
+                raise PartSizeError(f"This part must have {size} bytes; more arrived.")
+            await run_in_threadpool(take, chunk)
+    if received < size:
+        raise PartSizeError(f"This part must have {size} bytes; {received} arrived.")
+    return digest.hexdigest()
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces that are worth a thread's time."""
+    held = bytearray()
+    try:
+        async for piece in request.stream():
+            held += piece
+            if len(held) >= _BUFFER_BYTES:
+                yield bytes(held)
+                held.clear()
+    except ClientDisconnect as error:
+        raise MalformedRequestError("The body ended before its declared length.") from error
+    if held:
+        yield bytes(held)
+
+
+def _ingest(settings: Settings, store: ArtifactStore, path: Path) -> StoredBlob:
+    store.check_writable(settings.min_free_mib << 20)
+    return store.ingest(path)
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Path]:
+    settings.upload_root.mkdir(parents=True, exist_ok=True)
+    path = settings.upload_root / f"{uuid.uuid4().hex}.part"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _room_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise StorageFullError("The service has no room for this part; free some, then go on.") from error
