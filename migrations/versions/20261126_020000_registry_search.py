@@ -11,6 +11,11 @@ depends_on = None
 
 _SCORES = ("f1_validation", "f1_test", "accuracy_validation", "accuracy_test")
 _SCORED = {"models": _SCORES[2:], "modules": _SCORES, "compositions": _SCORES}
+_BY_CLASS = {
+    "ix_module_classes_best": ("score", "module_id", "parameters"),
+    "ix_module_classes_smallest": ("parameters", "module_id", "score"),
+    "ix_module_classes_newest": ("created_at", "module_id", "score"),
+}
 _NEWEST = """
 UPDATE {table} SET {column} = coalesce((
     SELECT value FROM metrics
@@ -19,8 +24,8 @@ UPDATE {table} SET {column} = coalesce((
 ), -1)
 """
 _FILL_CLASSES = """
-UPDATE module_classes SET (score, parameters) = (
-    SELECT CASE WHEN f1_validation = -1 THEN accuracy_validation ELSE f1_validation END, parameters
+UPDATE module_classes SET (score, parameters, created_at) = (
+    SELECT CASE f1_validation WHEN -1 THEN accuracy_validation ELSE f1_validation END, parameters, created_at
     FROM modules WHERE modules.id = module_classes.module_id
 )
 """
@@ -35,16 +40,12 @@ def upgrade() -> None:
         for column in ("parameters", *columns):
             op.create_index(f"ix_{table}_tenant_{column}", table, ["tenant_id", column, "id"])
     op.add_column("module_classes", _score("score"))
-    op.add_column(
-        "module_classes", sa.Column("parameters", sa.BigInteger(), nullable=False, server_default="0")
-    )
+    for name in ("parameters", "created_at"):
+        op.add_column("module_classes", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     op.execute(_FILL_CLASSES)
     op.drop_index("ix_module_classes_name", "module_classes")
-    op.create_index(
-        "ix_module_classes_best",
-        "module_classes",
-        ["tenant_id", "name", "score", "module_id", "parameters"],
-    )
+    for name, columns in _BY_CLASS.items():
+        op.create_index(name, "module_classes", ["tenant_id", "name", *columns])
     _create_composition_classes()
 
 
@@ -83,11 +84,12 @@ def _create_composition_classes() -> None:
 
 def downgrade() -> None:
     op.drop_table("composition_classes")
-    op.drop_index("ix_module_classes_best", "module_classes")
+    for name in _BY_CLASS:
+        op.drop_index(name, "module_classes")
     op.create_index("ix_module_classes_name", "module_classes", ["tenant_id", "name"])
     with op.batch_alter_table("module_classes") as batch_op:
-        batch_op.drop_column("parameters")
-        batch_op.drop_column("score")
+        for name in ("created_at", "parameters", "score"):
+            batch_op.drop_column(name)
     for table, columns in _SCORED.items():
         for column in ("parameters", *columns):
             op.drop_index(f"ix_{table}_tenant_{column}", table)

@@ -38,19 +38,20 @@ def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
 def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
     """Model id -> class names in the order of the outputs."""
     statement = (
-        select(ModelClass)
+        select(ModelClass.model_id, ModelClass.name)
         .where(ModelClass.model_id.in_(model_ids))
         .order_by(ModelClass.model_id, ModelClass.position)
     )
     found: dict[str, list[str]] = {}
-    for row in session.scalars(statement):
-        found.setdefault(row.model_id, []).append(row.name)
+    for model_id, name in session.execute(statement):
+        found.setdefault(model_id, []).append(name)
     return found
 
 
-def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Metric]:
-    """Figures of these owners, oldest first."""
-    return session.scalars(select(Metric).where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
+    """(owner_id, name, value, split, class_name, epoch) of these owners' figures, oldest first."""
+    columns = (Metric.owner_id, Metric.name, Metric.value, Metric.split, Metric.class_name, Metric.epoch)
+    return session.execute(select(*columns).where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
 
 
 def _traits(origin: Origin) -> list[Any]:

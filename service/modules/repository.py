@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, tuple_, update
+from sqlalchemy import exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from core.specs import GATED_RECIPES
@@ -35,14 +35,28 @@ def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
     return {row.id: row for row in session.scalars(select(Module).where(Module.id.in_(module_ids)))}
 
 
+class _ByClass:
+    """The columns of a module to compare when a class is given: those beside the class, if there are any."""
+
+    id, created_at, parameters = ModuleClass.module_id, ModuleClass.created_at, ModuleClass.parameters
+    f1_validation = ModuleClass.score  # the same, of a module that has an f1
+    f1_test, accuracy_test = Module.f1_test, Module.accuracy_test
+    accuracy_validation = Module.accuracy_validation
+
+
 def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Module]:
     statement = select(Module).where(*_equal(model_id=wanted.model_id, form=wanted.form))
     model_ids = models.ids_like(wanted.origin)
     if model_ids is not None:
         statement = statement.where(Module.model_id.in_(model_ids))
-    if wanted.class_name is not None:
-        statement = statement.where(_knows(wanted.class_name))
-    return search(session, statement, Module, wanted.bounds, (wanted.sort, request))
+    order = (wanted.sort, request)
+    if wanted.class_name is None:
+        return search(session, statement, Module, wanted.bounds, order)
+    statement = statement.join(ModuleClass, ModuleClass.module_id == Module.id)
+    statement = statement.where(ModuleClass.name == wanted.class_name)
+    if wanted.bounds.split == "validation" and (wanted.sort == "-f1" or wanted.bounds.min_f1 is not None):
+        statement = statement.where(Module.f1_validation >= (wanted.bounds.min_f1 or 0))
+    return search(session, statement, _ByClass, wanted.bounds, order)
 
 
 def page_of_model(session: Session, model_id: str, request: PageRequest) -> Page[Module]:
@@ -75,7 +89,7 @@ def rate(session: Session, module_id: str, scores: Mapping[str, float]) -> None:
     for name, value in scores.items():
         setattr(module, name, value)
     ranked = update(ModuleClass).where(ModuleClass.module_id == module_id)
-    session.execute(ranked.values(score=score_of(module), parameters=module.parameters))
+    session.execute(ranked.values(score=score_of(module)))
 
 
 def score_of(module: Module) -> float:
@@ -106,19 +120,14 @@ def single_class_candidates(
 def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:
     """Module id -> class names in the order of the outputs."""
     statement = (
-        select(ModuleClass)
+        select(ModuleClass.module_id, ModuleClass.name)
         .where(ModuleClass.module_id.in_(module_ids))
         .order_by(ModuleClass.module_id, ModuleClass.position)
     )
     found: dict[str, list[str]] = {}
-    for row in session.scalars(statement):
-        found.setdefault(row.module_id, []).append(row.name)
+    for module_id, name in session.execute(statement):
+        found.setdefault(module_id, []).append(name)
     return found
-
-
-def _knows(class_name: str) -> ColumnElement[bool]:
-    known = aliased(ModuleClass)
-    return exists().where(known.module_id == Module.id, known.name == class_name)
 
 
 def _equal(**wanted: str | None) -> list[Any]:

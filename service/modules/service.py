@@ -144,6 +144,7 @@ def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, resu
             position=position,
             name=name,
             parameters=module.parameters,
+            created_at=module.created_at,
         )
         for position, name in enumerate(result.classes)
     )

@@ -37,13 +37,15 @@ class Module(Scored, TenantOwned, Base):
 class ModuleClass(TenantOwned, Base):
     """A class a module knows; `position` is the index of its logit in the module.
 
-    `score` (f1, else accuracy, on validation data) and `parameters` are the module's: one index finds the
-    best of the small ones.
+    `score` (f1, else accuracy, on validation data), `parameters` and `created_at` are the module's: one index
+    finds the best, the smallest or the newest that know a class, and compares the other two on the way.
     """
 
     __tablename__ = "module_classes"
     __table_args__ = (
         Index("ix_module_classes_best", "tenant_id", "name", "score", "module_id", "parameters"),
+        Index("ix_module_classes_smallest", "tenant_id", "name", "parameters", "module_id", "score"),
+        Index("ix_module_classes_newest", "tenant_id", "name", "created_at", "module_id", "score"),
     )
 
     module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), primary_key=True)
@@ -52,3 +54,4 @@ class ModuleClass(TenantOwned, Base):
     name: Mapped[str] = mapped_column(String(200))
     score: Mapped[float] = mapped_column(Float(53), default=UNMEASURED, server_default="-1")
     parameters: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now(), server_default="0")

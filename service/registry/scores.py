@@ -38,7 +38,7 @@ class Scored(Accurate):
     f1_test: Mapped[float] = _score()
 
 
-def column_of(figure: Figure, split: Split) -> str:
+def column_of(figure: str, split: Split) -> str:
     return f"{figure}_{split}"
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from service.platform.pagination import Page, PageRequest, fetch_page
-from service.registry.scores import Figure, Split, column_of
+from service.registry.scores import UNMEASURED, Figure, Split, column_of
 
 RowT = TypeVar("RowT")
 
@@ -56,29 +56,35 @@ class ScoredBounds(Bounds):
 
 
 def search(
-    session: Session, statement: Select[RowT], entity: Any, bounds: Bounds, order: tuple[str, PageRequest]
+    session: Session, statement: Select[RowT], columns: Any, bounds: Bounds, order: tuple[str, PageRequest]
 ) -> Page[RowT]:
-    """One page of the rows of `entity` within the bounds. `order`: the sort as asked for, and the page.
+    """One page within the bounds. `order`: the sort as asked for, and the page.
 
-    A sort is `created_at`, `parameters`, `f1` or `accuracy`, with a leading `-` for the largest first.
+    A sort is `created_at`, `parameters`, `f1` or `accuracy`, with a leading `-` for the largest first. By a
+    figure it lists what it was measured of, by size what has one: a composition has none before it is built.
+
+    Args:
+        columns: What has the columns to compare, as attributes: the entity, or what is indexed in its place.
     """
     sort, request = order
     name = sort.removeprefix("-")
-    key = getattr(entity, f"{name}_{bounds.split}" if name in ("f1", "accuracy") else name)
+    key = getattr(columns, column_of(name, bounds.split) if name in ("f1", "accuracy") else name)
+    statement = statement.where(*conditions(columns, bounds))
     if name == "parameters":
-        statement = statement.where(key.is_not(None))  # a composition has no size before it is built
-    statement = statement.where(*conditions(entity, bounds))
-    return fetch_page(session, statement, (key, entity.id), request, ascending=sort == name)
+        statement = statement.where(key.is_not(None))
+    elif name != "created_at":
+        statement = statement.where(key > UNMEASURED)
+    return fetch_page(session, statement, (key, columns.id), request, ascending=sort == name)
 
 
-def conditions(entity: Any, bounds: Bounds) -> list[Any]:
-    """The bounds as conditions on the columns of `entity`."""
+def conditions(columns: Any, bounds: Bounds) -> list[Any]:
+    """The bounds as conditions on the columns."""
     limits = [
-        (entity.created_at.__ge__, bounds.created_from),
-        (entity.created_at.__lt__, bounds.created_before),
-        (entity.parameters.__le__, bounds.max_parameters),
+        (columns.created_at.__ge__, bounds.created_from),
+        (columns.created_at.__lt__, bounds.created_before),
+        (columns.parameters.__le__, bounds.max_parameters),
         *(
-            (getattr(entity, column_of(figure, bounds.split)).__ge__, floor)
+            (getattr(columns, column_of(figure, bounds.split)).__ge__, floor)
             for figure, floor in bounds.floors().items()
         ),
     ]
