@@ -72,9 +72,10 @@ chaos: install  ## Kill real processes at random and see that every promise hold
 	@$(BIN)/python -m benchmarks.chaos --backend embedded
 	@$(BIN)/python -m benchmarks.chaos --backend servers
 
-openapi: install  ## Rewrite docs/openapi.json and docs/specs.md after an intended change of the API.
+openapi: install  ## Rewrite docs/openapi.json, docs/specs.md and the client without asyncio after an intended change.
 	@mkdir -p build && $(BIN)/python -m service.openapi > build/openapi.json && mv build/openapi.json docs/openapi.json
 	@$(BIN)/python -m service.spec_tables > build/specs.md && mv build/specs.md docs/specs.md
+	@$(BIN)/python -m service.sync_client
 
 # One resolution, three files: everything; what the API image needs; what the worker image needs.
 UV_COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -12,7 +12,7 @@ from service.cli.spec_input import SetOption, read_spec
 
 if TYPE_CHECKING:
     from service.client import CleaveClient
-    from service.client.artifacts import Download
+    from service.client.files import Download
     from service.client.schemas import Artifact
 
 

@@ -8,7 +8,7 @@ from service.cli import output
 from service.cli.session import AfterOption, JsonFlag, LimitOption, connect
 
 if TYPE_CHECKING:
-    from service.client.webhooks import Delivery, Webhook
+    from service.client.messages import Delivery, Webhook
 
 app = typer.Typer(help="Messages to your own server about what happens to jobs.", no_args_is_help=True)
 WebhookArgument = Annotated[str, typer.Argument(metavar="WEBHOOK_ID")]

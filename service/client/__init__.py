@@ -1,5 +1,6 @@
 """A typed client for the Cleave API. Imports nothing else of ours, so it can be taken along on its own."""
 
+from service.client.aio import AsyncCleaveClient
 from service.client.client import CleaveClient
 from service.client.errors import (
     CleaveApiError,
@@ -11,6 +12,6 @@ from service.client.errors import (
 )
 
 __all__ = [
-    "CleaveApiError", "CleaveClient", "CleaveConnectionError", "CleaveError", "DigestMismatchError",
-    "DownloadInterruptedError", "WaitTimeoutError",
+    "AsyncCleaveClient", "CleaveApiError", "CleaveClient", "CleaveConnectionError", "CleaveError",
+    "DigestMismatchError", "DownloadInterruptedError", "WaitTimeoutError",
 ]  # fmt: skip

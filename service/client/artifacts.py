@@ -1,30 +1,21 @@
+# Written by `python -m service.sync_client` from aio/artifacts.py, which is the one to change.
 """Artifacts: look up, and download so that a broken connection costs only what had not arrived yet."""
 
 import hashlib
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 
-from service.client.errors import DigestMismatchError, DownloadInterruptedError
+from service.client.errors import DigestMismatchError, DownloadInterruptedError, NoSuchFileError
+from service.client.files import Download
 from service.client.schemas import Artifact, SignedLink
 from service.client.transport import Transport, backoff, describe, segment
 
 _FAILURES_IN_A_ROW = 5
-
-
-@dataclass(frozen=True)
-class Download:
-    """A verified file on disk. `received` counts the bytes that came over the network in this call."""
-
-    path: Path
-    url: str
-    size: int
-    sha256: str
-    received: int
 
 
 class ArtifactsClient:
@@ -67,6 +58,17 @@ class ArtifactsClient:
         received = self._fetch(path, part, artifact)
         part.replace(target)
         return Download(target, url, artifact.size, artifact.sha256, received)
+
+    def download_all(
+        self, artifacts: Sequence[Artifact], folder: Path | str, role: str | None = None
+    ) -> list[Download]:
+        """The files, or the one in this role, into a folder that is made if needed. Raises as `download`."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        chosen = [artifact for artifact in artifacts if role in (None, artifact.role)]
+        if not chosen:
+            raise NoSuchFileError(f"no {role or 'files'} among {sorted(a.role or '-' for a in artifacts)}")
+        return [self.download(artifact.id, target) for artifact in chosen]
 
     def _fetch(self, path: str, part: Path, artifact: Artifact) -> int:
         """Fill `part` until it is the whole artifact; returns the bytes received."""

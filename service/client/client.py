@@ -1,3 +1,4 @@
+# Written by `python -m service.sync_client` from aio/client.py, which is the one to change.
 """The typed HTTP client: one object per service."""
 
 from types import TracebackType
@@ -19,12 +20,13 @@ from service.client.webhooks import WebhooksClient
 
 
 class CleaveClient:
-    """Talks to one Cleave service; safe to share between threads, and to use as a context manager.
+    """Talks to one Cleave service; safe to share, and to use as a context manager.
 
     Example:
         with CleaveClient("http://127.0.0.1:8321", api_key="cleave_...") as client:
-            job = client.jobs.create({"kind": "train", "architecture": "small_cnn", "dataset": "digits"})
-            model_id = client.jobs.wait(job.id).result.model_id
+            spec = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
+            job = client.jobs.create(spec)
+            job = client.jobs.wait(job.id, progress=True)
     """
 
     def __init__(self, base_url: str, api_key: str | None = None, timeout: float = 30.0) -> None:
@@ -45,7 +47,8 @@ class CleaveClient:
 
     def ready(self) -> dict[str, Any]:
         """The service's own view of its parts. Raises CleaveApiError (503) while one is not available."""
-        answer: dict[str, Any] = self._transport.send("GET", "/readyz").json()
+        response = self._transport.send("GET", "/readyz")
+        answer: dict[str, Any] = response.json()
         return answer
 
     def close(self) -> None:

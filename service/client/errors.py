@@ -63,6 +63,12 @@ class DigestMismatchError(CleaveError):
     code = "digest_mismatch"
 
 
+class NoSuchFileError(CleaveError):
+    """The model, module or composition has no file in this role."""
+
+    code = "no_such_role"
+
+
 class DownloadInterruptedError(CleaveError):
     """The connection kept breaking; what arrived is kept, and the next call continues from there."""
 

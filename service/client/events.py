@@ -1,3 +1,4 @@
+# Written by `python -m service.sync_client` from aio/events.py, which is the one to change.
 """A job's events as one unbroken sequence.
 
 Server-sent events, resumed where they stopped; long polling where they cannot pass.
@@ -33,13 +34,12 @@ def follow(
                 if event is None or event.seq > after:
                     after = after if event is None else event.seq
                     yield event
-                if event is not None and event.type == "job.done":
-                    return
-            return  # the service closed the stream properly: nothing more will happen
+            return  # after `job.done`, or there is nothing to tell: nothing more will happen
         except CleaveApiError as error:
             if error.status not in {404, 405, 406, 429, 501, 502, 503, 504}:
                 raise
-            yield from _poll(transport, job_id, after, deadline)
+            for event in _poll(transport, job_id, after, deadline):
+                yield event
             return
         except httpx.TransportError as error:
             failures += 1
@@ -79,7 +79,8 @@ def _poll(transport: Transport, job_id: str, after: int, deadline: float | None)
     while True:
         left = _POLL_WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
         params = {"after": after, "wait": round(min(_POLL_WAIT_S, left), 1)}
-        for event in transport.get(path, Page[Event], params).data:
+        page = transport.get(path, Page[Event], params)
+        for event in page.data:
             after = event.seq
             yield event
             if event.type == "job.done":

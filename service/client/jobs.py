@@ -1,3 +1,4 @@
+# Written by `python -m service.sync_client` from aio/jobs.py, which is the one to change.
 """Jobs: create, follow, wait, cancel."""
 
 import builtins
@@ -8,20 +9,9 @@ from typing import Any
 
 from service.client.errors import WaitTimeoutError
 from service.client.events import follow
-from service.client.schemas import Event, Job, JobProgress, Metric, Page, Resource
+from service.client.progress import ProgressLine
+from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric, Page
 from service.client.transport import Transport, segment
-
-
-class Checkpoint(Resource):
-    path: str
-    epoch: int
-    step: int
-    best: bool = False
-
-
-class Attempt(Resource):
-    attempt: int
-    outcome: str | None = None
 
 
 class JobsClient:
@@ -66,13 +56,20 @@ class JobsClient:
     def metrics(self, job_id: str) -> builtins.list[Metric]:
         """The training curves."""
         path = f"/v1/jobs/{segment(job_id)}/metrics"
-        return list(_pages(self._transport, path, Page[Metric]))
+        page = self._transport.get(path, Page[Metric], {"limit": 200})
+        found = page.data
+        while page.next_cursor is not None:
+            page = self._transport.get(path, Page[Metric], {"limit": 200, "after": page.next_cursor})
+            found += page.data
+        return found
 
     def attempts(self, job_id: str) -> builtins.list[Attempt]:
-        return self._transport.get(f"/v1/jobs/{segment(job_id)}/attempts", Page[Attempt]).data
+        page = self._transport.get(f"/v1/jobs/{segment(job_id)}/attempts", Page[Attempt])
+        return page.data
 
     def checkpoints(self, job_id: str) -> builtins.list[Checkpoint]:
-        return self._transport.get(f"/v1/jobs/{segment(job_id)}/checkpoints", Page[Checkpoint]).data
+        page = self._transport.get(f"/v1/jobs/{segment(job_id)}/checkpoints", Page[Checkpoint])
+        return page.data
 
     def events(self, job_id: str, *, after: int = 0, wait: float | None = None) -> builtins.list[Event]:
         """Events after number `after`; with `wait`, holds up to that many seconds until there is one."""
@@ -93,16 +90,19 @@ class JobsClient:
         job_id: str,
         on_progress: Callable[[Job], None] | None = None,
         timeout: float | None = None,
+        *,
+        progress: bool = False,
     ) -> Job:
         """Follow a job to its end and return it, whatever the end was.
 
         Args:
             on_progress: Called with the job as it is now, at each change of state or progress.
             timeout: Seconds. Raises WaitTimeoutError after them; the job itself goes on.
+            progress: Draw a bar on standard error, unless `on_progress` does something else.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         job = self.get(job_id)
-        report = on_progress or (lambda _: None)
+        report = on_progress or (ProgressLine() if progress else lambda _: None)
         report(job)
         if job.finished:
             return job
@@ -124,13 +124,3 @@ def _advance(job: Job, event: Event) -> Job:
     if event.type == "job.state":
         return job.model_copy(update={"state": event.data.get("state", job.state)})
     return job.model_copy(update={"progress": JobProgress.model_validate(event.data)})
-
-
-def _pages(transport: Transport, path: str, page: type[Page[Metric]]) -> Iterator[Metric]:
-    after: str | None = None
-    while True:
-        answer = transport.get(path, page, {"after": after, "limit": 200})
-        yield from answer.data
-        if not answer.has_more or answer.next_cursor is None:
-            return
-        after = answer.next_cursor

@@ -1,10 +1,14 @@
+# Written by `python -m service.sync_client` from aio/registry.py, which is the one to change.
 """What has been made: models, modules, compositions; and what can be made."""
 
 import builtins
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Unpack
 
+from service.client.artifacts import ArtifactsClient
+from service.client.files import Download
 from service.client.filters import ClassFilters, Filters, ModuleFilters, query
 from service.client.schemas import (
     Architecture,
@@ -27,7 +31,8 @@ class DatasetsClient:
         self._transport = transport
 
     def list(self) -> builtins.list[Dataset]:
-        return self._transport.get("/v1/datasets", Page[Dataset]).data
+        page = self._transport.get("/v1/datasets", Page[Dataset])
+        return page.data
 
     def get(self, name: str) -> Dataset:
         return self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
@@ -40,7 +45,8 @@ class ArchitecturesClient:
         self._transport = transport
 
     def list(self) -> builtins.list[Architecture]:
-        return self._transport.get("/v1/architectures", Page[Architecture]).data
+        page = self._transport.get("/v1/architectures", Page[Architecture])
+        return page.data
 
 
 class ModelsClient:
@@ -56,8 +62,19 @@ class ModelsClient:
     def get(self, model_id: str) -> Model:
         return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
 
+    def download(
+        self, model_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = self.get(model_id)
+        return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
     def classes(self, model_id: str) -> builtins.list[ModelClass]:
-        return self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass]).data
+        page = self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
+        return page.data
 
     def modules(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Module]:
         params = {"limit": limit, "after": after}
@@ -77,6 +94,16 @@ class ModulesClient:
     def get(self, module_id: str) -> Module:
         return self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
 
+    def download(
+        self, module_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = self.get(module_id)
+        return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
 
 class ClassesClient:
     """`client.classes`."""
@@ -86,7 +113,7 @@ class ClassesClient:
 
     def find(self, name: str, **filters: Unpack[ClassFilters]) -> builtins.list[ClassMatch]:
         """The modules that know this class and fit, best validation figure first."""
-        return self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)}).data
+        return (self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)})).data
 
 
 class CompositionsClient:
@@ -106,3 +133,13 @@ class CompositionsClient:
 
     def get(self, composition_id: str) -> Composition:
         return self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
+
+    def download(
+        self, composition_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = self.get(composition_id)
+        return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)

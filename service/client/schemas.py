@@ -135,6 +135,18 @@ class Event(Resource):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
+class Checkpoint(Resource):
+    path: str
+    epoch: int
+    step: int
+    best: bool = False
+
+
+class Attempt(Resource):
+    attempt: int
+    outcome: str | None = None
+
+
 class Dataset(Resource):
     name: str
     description: str = ""

@@ -1,3 +1,4 @@
+# Written by `python -m service.sync_client` from aio/transport.py, which is the one to change.
 """One HTTP connection pool: retries what is safe to repeat, and turns refusals into named errors."""
 
 import random

@@ -1,46 +1,12 @@
+# Written by `python -m service.sync_client` from aio/webhooks.py, which is the one to change.
 """Webhooks: who is told what happens to your jobs, and what became of each message."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from pydantic import Field
-
-from service.client.schemas import Page, Resource
+from service.client.messages import Delivery, Webhook
+from service.client.schemas import Page
 from service.client.transport import Transport, segment
-
-
-class Webhook(Resource):
-    """A receiver of messages. `secret` is only in the answers to `create` and `rotate_secret`."""
-
-    id: str
-    url: str
-    events: list[str]
-    enabled: bool
-    description: str = ""
-    disabled_reason: str | None = None
-    failing_since: datetime | None = None
-    secret: str | None = None
-    created_at: datetime | None = None
-
-
-class DeliveryAttempt(Resource):
-    at: datetime
-    status: int | None = None
-    error: str | None = None
-    milliseconds: int = 0
-
-
-class Delivery(Resource):
-    """One message; `id` is its `webhook-id`. `state`: pending, delivered or failed."""
-
-    id: str
-    type: str
-    state: str
-    data: dict[str, Any] = Field(default_factory=dict)
-    attempts: list[DeliveryAttempt] = Field(default_factory=list)
-    next_attempt_at: datetime | None = None
-    created_at: datetime | None = None
 
 
 class WebhooksClient:
@@ -72,7 +38,8 @@ class WebhooksClient:
     def update(self, webhook_id: str, **changes: Any) -> Webhook:
         """Set `url`, `events`, `description` or `enabled`; what is not named stays."""
         path = f"/v1/webhooks/{segment(webhook_id)}"
-        return Webhook.model_validate_json(self._transport.send("PATCH", path, json=changes).content)
+        response = self._transport.send("PATCH", path, json=changes)
+        return Webhook.model_validate_json(response.content)
 
     def delete(self, webhook_id: str) -> None:
         self._transport.send("DELETE", f"/v1/webhooks/{segment(webhook_id)}")

@@ -1,0 +1,148 @@
+"""What has been made: models, modules, compositions; and what can be made."""
+
+import builtins
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+from service.client.aio.artifacts import AsyncArtifactsClient
+from service.client.aio.transport import AsyncTransport, segment
+from service.client.files import Download
+from service.client.filters import ClassFilters, Filters, ModuleFilters, query
+from service.client.schemas import (
+    Architecture,
+    ClassMatch,
+    Composition,
+    CompositionRequest,
+    Dataset,
+    Model,
+    ModelClass,
+    Module,
+    Page,
+)
+
+
+class AsyncDatasetsClient:
+    """`client.datasets`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self) -> builtins.list[Dataset]:
+        page = await self._transport.get("/v1/datasets", Page[Dataset])
+        return page.data
+
+    async def get(self, name: str) -> Dataset:
+        return await self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
+
+
+class AsyncArchitecturesClient:
+    """`client.architectures`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self) -> builtins.list[Architecture]:
+        page = await self._transport.get("/v1/architectures", Page[Architecture])
+        return page.data
+
+
+class AsyncModelsClient:
+    """`client.models`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self, **filters: Unpack[Filters]) -> Page[Model]:
+        """The models that fit, newest first unless sorted otherwise."""
+        return await self._transport.get("/v1/models", Page[Model], query(filters))
+
+    async def get(self, model_id: str) -> Model:
+        return await self._transport.get(f"/v1/models/{segment(model_id)}", Model)
+
+    async def download(
+        self, model_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = await self.get(model_id)
+        return await AsyncArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
+    async def classes(self, model_id: str) -> builtins.list[ModelClass]:
+        page = await self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
+        return page.data
+
+    async def modules(
+        self, model_id: str, *, limit: int | None = None, after: str | None = None
+    ) -> Page[Module]:
+        params = {"limit": limit, "after": after}
+        return await self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
+
+
+class AsyncModulesClient:
+    """`client.modules`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self, **filters: Unpack[ModuleFilters]) -> Page[Module]:
+        """The modules that fit, newest first unless sorted otherwise."""
+        return await self._transport.get("/v1/modules", Page[Module], query(filters))
+
+    async def get(self, module_id: str) -> Module:
+        return await self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
+
+    async def download(
+        self, module_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = await self.get(module_id)
+        return await AsyncArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
+
+class AsyncClassesClient:
+    """`client.classes`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def find(self, name: str, **filters: Unpack[ClassFilters]) -> builtins.list[ClassMatch]:
+        """The modules that know this class and fit, best validation figure first."""
+        return (
+            await self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)})
+        ).data
+
+
+class AsyncCompositionsClient:
+    """`client.compositions`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> CompositionRequest:
+        """Ask for a composition; the same request finds the existing one, and then there is no job."""
+        key = idempotency_key or uuid.uuid4().hex
+        return await self._transport.post("/v1/compositions", CompositionRequest, spec, idempotency_key=key)
+
+    async def list(self, **filters: Unpack[ModuleFilters]) -> Page[Composition]:
+        """The compositions that fit, newest first unless sorted otherwise."""
+        return await self._transport.get("/v1/compositions", Page[Composition], query(filters))
+
+    async def get(self, composition_id: str) -> Composition:
+        return await self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
+
+    async def download(
+        self, composition_id: str, folder: Path | str, *, role: str | None = None
+    ) -> builtins.list[Download]:
+        """Its files, or the one in this role ("program", "weights", ...), each verified.
+
+        Raises NoSuchFileError and what `client.artifacts.download` raises.
+        """
+        found = await self.get(composition_id)
+        return await AsyncArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
