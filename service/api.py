@@ -35,5 +35,6 @@ def include_routers(app: FastAPI) -> None:
         jobs, job_events, datasets, uploads, models, modules, compositions, artifacts, workers, webhooks,
     ):  # fmt: skip
         app.include_router(slice_.router, dependencies=strict)
+    app.include_router(job_events.ticketed_router, dependencies=strict)
     app.include_router(health.router)
     app.include_router(metrics_endpoint.router)

@@ -182,6 +182,20 @@ def events(
             typer.echo(event.model_dump_json() if as_json else _event_line(event))
 
 
+@app.command()
+def logs(
+    ctx: typer.Context,
+    job_id: JobId,
+    level: Annotated[str | None, typer.Option(help="info, or warning for these only.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What a job wrote."""
+    with connect(ctx) as client:
+        found = client.jobs.logs(job_id, level=level)
+    lines = [f"{output.moment(line.ts)}  {line.level:<7}  {line.message}" for line in found]
+    output.emit(found, as_json, lambda: typer.echo("\n".join(lines) or f"{job_id} has written nothing"))
+
+
 def submit(client: "CleaveClient", body: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Create the job, and follow it unless told not to."""
     follow(client, client.jobs.create(body), wait, as_json)

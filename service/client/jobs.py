@@ -9,6 +9,7 @@ from typing import Any
 
 from service.client.errors import WaitTimeoutError
 from service.client.events import follow
+from service.client.messages import LogLine, StreamTicket
 from service.client.progress import ProgressLine
 from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric, Page
 from service.client.transport import Transport, segment
@@ -80,6 +81,21 @@ class JobsClient:
             page = self._transport.get(path, Page[Event], {"after": found[-1].seq})
             found += page.data
         return found
+
+    def logs(self, job_id: str, *, level: str | None = None, after: int = 0) -> builtins.list[LogLine]:
+        """What the job wrote after event number `after`; `level`: "warning" leaves out the rest."""
+        path = f"/v1/jobs/{segment(job_id)}/logs"
+        page = self._transport.get(path, Page[LogLine], {"level": level, "after": after})
+        found = page.data
+        while page.next_cursor is not None:
+            params = {"level": level, "after": page.next_cursor}
+            page = self._transport.get(path, Page[LogLine], params)
+            found += page.data
+        return found
+
+    def stream_ticket(self, job_id: str) -> StreamTicket:
+        """A URL for a browser's EventSource, without an API key: good once, for a minute."""
+        return self._transport.post(f"/v1/jobs/{segment(job_id)}/events/ticket", StreamTicket)
 
     def stream(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """Each event after number `after`, as it happens, to the job's end; survives lost connections."""

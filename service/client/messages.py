@@ -1,4 +1,4 @@
-"""Webhooks and their messages, as the service tells them."""
+"""What is told about jobs: log lines, tickets for streams, webhooks and their messages."""
 
 from datetime import datetime
 from typing import Any
@@ -6,6 +6,23 @@ from typing import Any
 from pydantic import Field
 
 from service.client.schemas import Resource
+
+
+class LogLine(Resource):
+    """One line that a job wrote; `seq` is the number of its event."""
+
+    seq: int
+    level: str
+    message: str
+    ts: datetime | None = None
+
+
+class StreamTicket(Resource):
+    """Opens one event stream, once, within a minute; `url` begins at the service's address."""
+
+    ticket: str
+    url: str
+    expires_at: datetime | None = None
 
 
 class Webhook(Resource):

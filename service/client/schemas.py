@@ -126,7 +126,7 @@ class Job(Resource):
 
 
 class Event(Resource):
-    """One thing that happened to a job; `seq` counts from 1 without gaps."""
+    """One thing that happened to a job; `seq` counts from 1. `stream.gap` stands for what is not kept."""
 
     seq: int
     type: str

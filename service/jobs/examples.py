@@ -72,3 +72,15 @@ CHECKPOINT: dict[str, Any] = {
     "created_at": "2026-01-15T10:03:20.400Z",
 }
 WORKERS: dict[str, Any] = {"queue": "train", "device": "gpu", "idle": 1, "busy": 3, "draining": 0}
+LOG_LINE: dict[str, Any] = {
+    "seq": 7,
+    "ts": "2026-01-15T10:03:09.120Z",
+    "level": "warning",
+    "message": "The loss has grown; a smaller learning_rate may help.",
+}
+_TICKET = "Y1X0mHh0cQm8w4rA3r6j5w9v2s7k1d8f0g3h6j9l2z4"
+TICKET: dict[str, Any] = {
+    "ticket": _TICKET,
+    "url": f"/v1/events/stream?ticket={_TICKET}",
+    "expires_at": "2026-01-15T10:04:01.000Z",
+}

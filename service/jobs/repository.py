@@ -62,6 +62,17 @@ def events_after(session: Session, job_id: str, seq: int, limit: int) -> list[Jo
     return list(session.scalars(rows.order_by(JobEvent.seq).limit(limit)))
 
 
+def logs_after(session: Session, job_id: str, seq: int, levels: Sequence[str], limit: int) -> list[JobEvent]:
+    """Log lines of these levels with a larger number, in order."""
+    rows = select(JobEvent).where(
+        JobEvent.job_id == job_id,
+        JobEvent.seq > seq,
+        JobEvent.type == "job.log",
+        JobEvent.data["level"].as_string().in_(levels),
+    )
+    return list(session.scalars(rows.order_by(JobEvent.seq).limit(limit)))
+
+
 def is_over(session: Session, job_id: str) -> bool:
     return session.scalar(select(Job.state).where(Job.id == job_id)) in TERMINAL
 

@@ -161,6 +161,31 @@ class EventRead(_Row):
         )
 
 
+class LogLine(_Row):
+    """One line that the job wrote; `seq` is the number of its event."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.LOG_LINE]})
+
+    seq: int
+    ts: datetime
+    level: Literal["info", "warning"]
+    message: str
+
+    @classmethod
+    def of(cls, event: JobEvent) -> "LogLine":
+        return cls(seq=event.seq, ts=event.created_at, **event.data)
+
+
+class TicketRead(_Row):
+    """A ticket for one event stream: good once, for a minute."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TICKET]})
+
+    ticket: str
+    url: str = Field(description="Open it with EventSource, without an API key.")
+    expires_at: datetime
+
+
 class CurvePoint(_Row):
     """One figure measured while the job ran."""
 
@@ -189,7 +214,7 @@ class CheckpointRead(_Row):
 def _content(job: Job) -> dict[str, Any]:
     columns = {column.key: getattr(job, column.key) for column in Job.__table__.columns}
     base = f"/v1/jobs/{job.id}"
-    parts = ("events", "metrics", "attempts", "checkpoints", "cancel", "pause", "resume", "retry")
+    parts = ("events", "logs", "metrics", "attempts", "checkpoints", "cancel", "pause", "resume", "retry")
     links = {"self": base, "events_stream": f"{base}/events/stream"} | {p: f"{base}/{p}" for p in parts}
     if job.state == JobState.SUCCEEDED:
         # Short work ends before its steps are worth counting; what succeeded is done all the same.

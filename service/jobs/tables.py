@@ -152,6 +152,17 @@ class IdempotencyRecord(Base):
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 
 
+class StreamTicket(TenantOwned, Base):
+    """Opens the event stream of one job, once. Only the digest of the ticket is stored."""
+
+    __tablename__ = "stream_tickets"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime] = mapped_column(Instant)
+
+
 class Worker(Base):
     """A worker process that has reported in; `id` is random per process start, never a host name."""
 

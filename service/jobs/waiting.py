@@ -1,6 +1,7 @@
 """Answers that wait: held requests and the event stream. Waiting holds no session and no thread."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,6 +88,13 @@ class EventReader:
             return [EventRead.of(e) for e in repository.events_after(session, self.job_id, seq, limit)]
 
 
+def _gap(event: EventRead, after: int) -> str:
+    """What stands for the events between number `after` and `event`, which retention has dropped."""
+    data = {"missing_from": after + 1, "missing_to": event.seq - 1}
+    gap = {"seq": event.seq - 1, "type": "stream.gap", "ts": event.ts.isoformat(), "job_id": event.job_id}
+    return f"id: {event.seq - 1}\nevent: stream.gap\ndata: {json.dumps({**gap, 'data': data})}\n\n"
+
+
 async def stream(reader: EventReader, after: int) -> AsyncIterator[str]:
     """Server-sent events from number `after` + 1 on; ends after `job.done`, or after ten minutes."""
     yield "retry: 3000\n\n"
@@ -95,6 +103,8 @@ async def stream(reader: EventReader, after: int) -> AsyncIterator[str]:
         while time.monotonic() - started < STREAM_LIMIT_S:
             events = await run_in_threadpool(reader.after, after)
             for event in events:
+                if event.seq > after + 1:
+                    yield _gap(event, after)
                 yield f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
                 after, last_sent = event.seq, time.monotonic()
                 if event.type == "job.done":

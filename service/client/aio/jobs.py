@@ -9,6 +9,7 @@ from typing import Any
 from service.client.aio.events import follow
 from service.client.aio.transport import AsyncTransport, segment
 from service.client.errors import WaitTimeoutError
+from service.client.messages import LogLine, StreamTicket
 from service.client.progress import ProgressLine
 from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric, Page
 
@@ -79,6 +80,21 @@ class AsyncJobsClient:
             page = await self._transport.get(path, Page[Event], {"after": found[-1].seq})
             found += page.data
         return found
+
+    async def logs(self, job_id: str, *, level: str | None = None, after: int = 0) -> builtins.list[LogLine]:
+        """What the job wrote after event number `after`; `level`: "warning" leaves out the rest."""
+        path = f"/v1/jobs/{segment(job_id)}/logs"
+        page = await self._transport.get(path, Page[LogLine], {"level": level, "after": after})
+        found = page.data
+        while page.next_cursor is not None:
+            params = {"level": level, "after": page.next_cursor}
+            page = await self._transport.get(path, Page[LogLine], params)
+            found += page.data
+        return found
+
+    async def stream_ticket(self, job_id: str) -> StreamTicket:
+        """A URL for a browser's EventSource, without an API key: good once, for a minute."""
+        return await self._transport.post(f"/v1/jobs/{segment(job_id)}/events/ticket", StreamTicket)
 
     def stream(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
         """Each event after number `after`, as it happens, to the job's end; survives lost connections."""
