@@ -16,12 +16,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
+from service.artifacts import collection
 from service.jobs import expiry, fairness, leadership, leases, outbox, retention
 from service.jobs.tables import DISPATCH
 from service.platform.database import Database
+from service.platform.errors import ServiceError
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
 from service.platform.startup import refusing_to_start, require_schema
+from service.platform.storage import open_store
 from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
 from service.webhooks.sending import sending
 
@@ -31,6 +34,7 @@ _ADVISORY_LOCK = 0x64697370
 _REAP_INTERVAL_S = 1.0
 _MEND_INTERVAL_S = 60.0
 _FORGET_INTERVAL_S = 600.0
+_COLLECT_INTERVAL_S = 3600.0
 _SHOW_INTERVAL_S = 5.0
 _RETRY_S = 1.0
 _REMIND_S = 60.0
@@ -67,6 +71,7 @@ class Dispatcher:
         self._next: dict[str, float] = {}
         self._trouble = Trouble()
         self._shown = False
+        self._collector: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; waits for its turn while another dispatcher is active."""
@@ -97,6 +102,7 @@ class Dispatcher:
             (self.reap, _REAP_INTERVAL_S),
             (self.mend, _MEND_INTERVAL_S),
             (self.forget, _FORGET_INTERVAL_S),
+            (self.collect_beside, _COLLECT_INTERVAL_S),
         ):
             now = time.monotonic()
             if now >= self._next.get(duty.__name__, 0.0):
@@ -163,6 +169,25 @@ class Dispatcher:
         if settings.events_kept_days is not None:
             with self._database.write() as session:
                 retention.forget_stories(session, round(settings.events_kept_days * retention.DAY_MS))
+
+    def collect_beside(self) -> None:
+        """`collect` in a thread: going through a large store takes minutes, and jobs must not wait for it."""
+        if self._collector is None or not self._collector.is_alive():
+            self._collector = threading.Thread(target=self.collect, daemon=True)
+            self._collector.start()
+
+    def collect(self) -> None:
+        """Remove stored files that nothing names any more, where the settings say after how long."""
+        settings = self._settings
+        if settings.gc_grace_hours is None or not (settings.stores_in_s3 or settings.artifact_root.is_dir()):
+            return
+        try:
+            report = collection.collect(self._database, open_store(settings), settings.gc_grace_hours * 3600)
+        except (ServiceError, DBAPIError, OSError) as error:
+            _LOG.warning("stored files are not collected: %s", error)
+            return
+        if report.removed or report.missing:
+            _LOG.warning("removed %d stored files, missed %d", report.removed, len(report.missing))
 
 
 @contextmanager

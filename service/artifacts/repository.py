@@ -1,11 +1,13 @@
 """Every query about artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select, union_all
 from sqlalchemy.orm import Session
 
+import service.tables  # noqa: F401 - every table is asked what it names
 from service.artifacts.tables import Artifact, ArtifactLink
+from service.platform.database import Base
 
 
 def find(session: Session, artifact_id: str) -> Artifact | None:
@@ -41,3 +43,33 @@ def remove_of(session: Session, owner_id: str) -> None:
     unlink(session, owner_id)
     linked = exists().where(ArtifactLink.artifact_id == Artifact.id)
     session.execute(delete(Artifact).where(Artifact.id.in_(own), ~linked))
+
+
+def named(session: Session, digests: Collection[str]) -> set[str]:
+    """Those of the digests that some row names."""
+    return {
+        sha
+        for column in _naming_columns()
+        for sha in session.scalars(select(column).where(column.in_(digests)))
+    }
+
+
+def each_named(session: Session) -> Sequence[str]:
+    """Every digest that some row names, once."""
+    everything = union_all(*(select(column) for column in _naming_columns())).subquery()
+    rows = select(everything.c[0]).where(everything.c[0].is_not(None)).distinct()
+    return session.scalars(rows).all()
+
+
+def sizes(session: Session) -> dict[str, set[int]]:
+    """Digest -> the sizes on record; more than one is a mistake."""
+    found: dict[str, set[int]] = {}
+    for sha256, size in session.execute(select(Artifact.sha256, Artifact.size).distinct()):
+        found.setdefault(sha256, set()).add(size)
+    return found
+
+
+def _naming_columns() -> list[ColumnElement[str]]:
+    """The columns of all tables that hold digests of blobs."""
+    tables = Base.metadata.sorted_tables
+    return [column for table in tables for column in table.columns if column.info.get("names_blob")]

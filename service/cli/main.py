@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from service.cli import artifacts, compose, demo, jobs, keys, processes, registry, tenants, webhooks, workers
+from service.cli import (
+    artifacts,
+    compose,
+    demo,
+    jobs,
+    keys,
+    processes,
+    registry,
+    store,
+    tenants,
+    webhooks,
+    workers,
+)  # fmt: skip
 from service.cli.output import print_json
 from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
 
@@ -48,9 +60,11 @@ def version(as_json: JsonFlag = False) -> None:
 
 _LOCAL: tuple[Callable[..., None], ...] = (
     processes.up, processes.api, processes.dispatcher, processes.worker, demo.demo,
+    store.gc, store.verify,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
     registry.datasets, registry.architectures, registry.classes, compose.compose, compose.download,
+    registry.delete,
 )  # fmt: skip
 for command in _LOCAL:
     app.command(rich_help_panel=HERE)(command)

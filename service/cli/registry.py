@@ -136,6 +136,26 @@ def show_module(
     output.emit(module, as_json, lambda: show_network(module))
 
 
+def delete(
+    ctx: typer.Context,
+    thing: Annotated[str, typer.Argument(metavar="ID", help="mdl_..., mod_... or cmp_...")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove a model, module or composition that nothing else is made of."""
+    with connect(ctx) as client:
+        removers = {
+            "mdl": client.models.delete, "mod": client.modules.delete, "cmp": client.compositions.delete,
+        }  # fmt: skip
+        remove = removers.get(thing.partition("_")[0])
+        if remove is None:
+            raise typer.BadParameter("begins with mdl_, mod_ or cmp_", param_hint="ID")
+        remove(thing)
+    if as_json:
+        output.print_json({"id": thing, "deleted": True})
+    else:
+        typer.echo(f"{thing} is removed; `cleave gc` frees the space")
+
+
 def module_row(module: "Module") -> tuple[output.Cell, ...]:
     return (
         module.id,

@@ -72,6 +72,10 @@ class ModelsClient:
         found = self.get(model_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
 
+    def delete(self, model_id: str) -> None:
+        """Remove a model that has no modules and no compositions."""
+        self._transport.delete(f"/v1/models/{segment(model_id)}")
+
     def classes(self, model_id: str) -> builtins.list[ModelClass]:
         page = self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
         return page.data
@@ -103,6 +107,10 @@ class ModulesClient:
         """
         found = self.get(module_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
+    def delete(self, module_id: str) -> None:
+        """Remove a module that is in no composition."""
+        self._transport.delete(f"/v1/modules/{segment(module_id)}")
 
 
 class ClassesClient:
@@ -143,3 +151,7 @@ class CompositionsClient:
         """
         found = self.get(composition_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
+
+    def delete(self, composition_id: str) -> None:
+        """Remove a composition; its modules stay."""
+        self._transport.delete(f"/v1/compositions/{segment(composition_id)}")

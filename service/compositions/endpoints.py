@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from service import submission
+from service import removal, submission
 from service.compositions import service
 from service.compositions.schemas import ComposeRequest, CompositionAnswer, CompositionSearch, CompositionView
 from service.jobs.idempotency import IdempotencyKey
@@ -52,3 +52,11 @@ def list_compositions(
 def get_composition(composition_id: str, session: Reader) -> CompositionView:
     """One composition: members, classes, sizes, figures and files."""
     return service.describe(session, composition_id)
+
+
+@router.delete(
+    "/{composition_id}", operation_id="compositions_delete", status_code=204, responses=problems(409)
+)
+def delete_composition(composition_id: str, session: Writer) -> None:
+    """Remove a composition; its modules stay, and an identical request builds it again."""
+    removal.remove_composition(session, composition_id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from service.compositions.schemas import CompositionSearch
@@ -78,3 +78,16 @@ def members_of(session: Session, composition_ids: Sequence[str]) -> dict[str, li
     for row in session.scalars(statement):
         found.setdefault(row.composition_id, []).append(row.module_id)
     return found
+
+
+def ids_of_model(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:
+    return session.scalars(select(Composition.id).where(Composition.model_id == model_id).limit(limit)).all()
+
+
+def ids_with_module(session: Session, module_id: str, limit: int = 3) -> Sequence[str]:
+    members = select(CompositionMember.composition_id).where(CompositionMember.module_id == module_id)
+    return session.scalars(members.limit(limit)).all()
+
+
+def remove(session: Session, composition_id: str) -> None:
+    session.execute(delete(Composition).where(Composition.id == composition_id))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.results import ModuleResult
@@ -41,10 +42,13 @@ def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:
         "options": {"formats": sorted(set(spec.formats))},
     }
     key = composition_key(resolved, spec)
-    composition, made = repository.ensure(session, tenant_id=tenant_id, key=key, values=values)
-    if made:
-        repository.add_content(session, composition, [module.id for module in resolved.modules])
-    elif (job := jobs.get(session, composition.job_id)).state not in _GIVEN_UP:
+    try:
+        composition, made = repository.ensure(session, tenant_id=tenant_id, key=key, values=values)
+        if made:
+            repository.add_content(session, composition, [module.id for module in resolved.modules])
+    except IntegrityError as error:
+        raise NotFoundError("One of the modules was removed at this moment.") from error
+    if not made and (job := jobs.get(session, composition.job_id)).state not in _GIVEN_UP:
         return job
     job = jobs.enqueue(session, tenant_id, resolved.complete(spec, composition.id))
     composition.job_id = job.id
@@ -85,6 +89,21 @@ def finish(session: Session, composition_id: str, job_id: str, result: ModuleRes
     for name in SIZE_FIELDS:
         setattr(composition, name, getattr(result, name))
     return composition
+
+
+def ids_of_model(session: Session, model_id: str) -> Sequence[str]:
+    """Some of the compositions of a model's modules; empty when there are none."""
+    return repository.ids_of_model(session, model_id)
+
+
+def ids_with_module(session: Session, module_id: str) -> Sequence[str]:
+    """Some of the compositions that a module is in; empty when there are none."""
+    return repository.ids_with_module(session, module_id)
+
+
+def remove(session: Session, composition_id: str) -> None:
+    """Take the composition out; its modules stay. An identical request builds it again."""
+    repository.remove(session, composition_id)
 
 
 def _views(session: Session, compositions: Sequence[Composition]) -> list[CompositionView]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, String, cast, func, select
 from sqlalchemy.orm import Session
 
 from service.jobs.states import TERMINAL, JobState
@@ -32,6 +32,13 @@ def count_waiting(session: Session, tenant_id: str, limit: int) -> int:
     waiting = (JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED)
     some = select(Job.id).where(Job.state.in_(waiting), Job.tenant_id == tenant_id).limit(limit)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def active_jobs_naming(session: Session, text: str, limit: int = 3) -> list[str]:
+    """Jobs that have not ended and have this text anywhere in their spec."""
+    named = cast(Job.spec, String).contains(text, autoescape=True)
+    rows = select(Job.id).where(Job.state.not_in(list(TERMINAL)), named)
+    return list(session.scalars(rows.limit(limit)))
 
 
 def page_of_jobs(

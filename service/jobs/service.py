@@ -52,6 +52,11 @@ def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     return job
 
 
+def active_jobs_naming(session: Session, owner_id: str) -> list[str]:
+    """Some jobs that have not ended and whose spec names this model, module or composition."""
+    return repository.active_jobs_naming(session, owner_id)
+
+
 def get(session: Session, job_id: str) -> Job:
     """Raises NotFoundError, also for another tenant's job."""
     job = repository.find(session, job_id)

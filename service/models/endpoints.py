@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from core.catalog import ARCHITECTURES
+from service import removal
 from service.models import service
 from service.models.schemas import ArchitectureView, ModelClassView, ModelSearch, ModelView
-from service.platform.dependencies import CallerDep, Reader
+from service.platform.dependencies import CallerDep, Reader, Writer
+from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -39,3 +41,9 @@ def get_model(model_id: str, session: Reader) -> ModelView:
 def list_classes(model_id: str, session: Reader) -> ListOf[ModelClassView]:
     """The classes of a model in the order of its outputs."""
     return service.describe_classes(session, model_id)
+
+
+@router.delete("/models/{model_id}", operation_id="models_delete", status_code=204, responses=problems(409))
+def delete_model(model_id: str, session: Writer) -> None:
+    """Remove a model that has no modules and no compositions."""
+    removal.remove_model(session, model_id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from service.datasets.tables import Dataset
@@ -52,6 +52,14 @@ def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
     """(owner_id, name, value, split, class_name, epoch) of these owners' figures, oldest first."""
     columns = (Metric.owner_id, Metric.name, Metric.value, Metric.split, Metric.class_name, Metric.epoch)
     return session.execute(select(*columns).where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+
+
+def remove(session: Session, model_id: str) -> None:
+    session.execute(delete(Model).where(Model.id == model_id))
+
+
+def remove_metrics(session: Session, owner_id: str) -> None:
+    session.execute(delete(Metric).where(Metric.owner_id == owner_id))
 
 
 def _traits(origin: Origin) -> list[Any]:

@@ -93,6 +93,16 @@ def record_metrics(
     )
 
 
+def remove(session: Session, model_id: str) -> None:
+    """Take the model and its classes out. Raises IntegrityError while something refers to it."""
+    repository.remove(session, model_id)
+
+
+def remove_metrics(session: Session, owner_id: str) -> None:
+    """Forget what was measured of a model, module or composition."""
+    repository.remove_metrics(session, owner_id)
+
+
 def record(session: Session, *, tenant_id: str, job_id: str, dataset_id: str, result: TrainResult) -> str:
     """Keep a trained model and its classes. Returns its id."""
     model = Model(

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from service import removal
 from service.modules import service
 from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, ModuleView
-from service.platform.dependencies import Reader
+from service.platform.dependencies import Reader, Writer
+from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
 
 router = APIRouter(prefix="/v1", tags=["modules"])
@@ -38,3 +40,11 @@ def list_modules_for_class(
 ) -> ListOf[ClassMatch]:
     """Which modules, of which models, know this class, best first by validation data."""
     return service.list_for_class(session, wanted, page)
+
+
+@router.delete(
+    "/modules/{module_id}", operation_id="modules_delete", status_code=204, responses=problems(409)
+)
+def delete_module(module_id: str, session: Writer) -> None:
+    """Remove a module that is in no composition."""
+    removal.remove_module(session, module_id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, select, tuple_, update
+from sqlalchemy import delete, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from core.specs import GATED_RECIPES
@@ -128,6 +128,14 @@ def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[st
     for module_id, name in session.execute(statement):
         found.setdefault(module_id, []).append(name)
     return found
+
+
+def ids_of_model(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:
+    return session.scalars(select(Module.id).where(Module.model_id == model_id).limit(limit)).all()
+
+
+def remove(session: Session, module_id: str) -> None:
+    session.execute(delete(Module).where(Module.id == module_id))
 
 
 def _equal(**wanted: str | None) -> list[Any]:

@@ -120,6 +120,16 @@ def choose(session: Session, wanted: Wanted) -> list[Module]:
     return [best[name].module for name in wanted.classes]
 
 
+def ids_of_model(session: Session, model_id: str) -> Sequence[str]:
+    """Some of the modules extracted from a model; empty when there are none."""
+    return repository.ids_of_model(session, model_id)
+
+
+def remove(session: Session, module_id: str) -> None:
+    """Take the module and its classes out. Raises IntegrityError while something refers to it."""
+    repository.remove(session, module_id)
+
+
 def best_form(model: Model) -> ModuleForm:
     """The form nearest to the model's own function that it can give."""
     return "gated" if (model.approach, model.recipe) in GATED_RECIPES else "static"

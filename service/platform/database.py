@@ -30,6 +30,10 @@ _ALIVE_S = 1.0
 JSON_TYPE = JSON().with_variant(JSONB(), "postgresql")
 
 
+# `info` of a column that holds the sha256 of a stored blob: the blob stays as long as such a row does.
+NAMES_BLOB: dict[str, Any] = {"names_blob": True}
+
+
 class Base(DeclarativeBase):
     """Base of every ORM row."""
 

@@ -39,6 +39,10 @@ class ConflictError(ServiceError):
     status, code, title = 409, "conflict", "Conflict"
 
 
+class InUseError(ConflictError):
+    code, title = "in_use", "Something else is made of it"
+
+
 class AlreadyTerminalError(ConflictError):
     code, title = "already_terminal", "The job has already ended"
 

@@ -14,6 +14,7 @@ from service.platform.storage import (
     check_free,
     checked_key,
     hash_and_sync,
+    is_key,
     missing,
     move,
 )
@@ -49,8 +50,9 @@ class LocalStore:
             raise missing(sha256)
         return located
 
-    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        return _read_range(self.path(sha256), start, length)
+    def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        path = self.path(sha256)
+        return _read_range(path, start, path.stat().st_size if length is None else length)
 
     def link(self, sha256: str, filename: str, media_type: str) -> None:  # noqa: ARG002 - the protocol's
         return None
@@ -61,6 +63,8 @@ class LocalStore:
     def blobs(self) -> Iterator[FoundBlob]:
         now = time.time()
         for path in self._blobs.glob("??/*"):
+            if not is_key(path.name):  # not ours
+                continue
             with suppress(FileNotFoundError):  # removed meanwhile
                 status = path.stat()
                 yield FoundBlob(path.name, status.st_size, now - status.st_mtime)
@@ -69,13 +73,15 @@ class LocalStore:
         located = self._locate(sha256)
         aside = self._incoming / f"{_ASIDE}{uuid.uuid4().hex}-{sha256}"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        # Taken aside first: whoever stores the same content from here on makes a new file, and whoever did
-        # just before is seen by the age.
         try:
+            if _age(located) < min_age_s:
+                return False
             located.replace(aside)
         except FileNotFoundError:
             return False
-        if time.time() - aside.stat().st_mtime < min_age_s:
+        # Looked at again once it is aside: who stores the same content from here on makes a new file, and
+        # who did between the look and the rename is seen now.
+        if _age(aside) < min_age_s:
             aside.replace(located)
             return False
         aside.unlink()
@@ -105,6 +111,10 @@ class LocalStore:
 
     def _locate(self, sha256: str) -> Path:
         return self._blobs / checked_key(sha256)[:2] / sha256
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _sync_folder(folder: Path) -> None:

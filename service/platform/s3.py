@@ -29,6 +29,7 @@ from service.platform.storage import (
     check_free,
     checked_key,
     hash_and_sync,
+    is_key,
     missing,
     move,
 )
@@ -97,7 +98,9 @@ class S3Store:
             private.unlink(missing_ok=True)
         return cached
 
-    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
+    def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if length is None:
+            return self._read(sha256, **({"Range": f"bytes={start}-"} if start else {}))
         if length <= 0:
             if not self.exists(sha256):
                 raise missing(sha256)
@@ -127,7 +130,8 @@ class S3Store:
             for page in pages:
                 for item in page.get("Contents", []):
                     name = item["Key"].rpartition("/")[2]
-                    yield FoundBlob(name, item["Size"], _seconds_since(item["LastModified"]))
+                    if is_key(name):
+                        yield FoundBlob(name, item["Size"], _seconds_since(item["LastModified"]))
 
     def remove(self, sha256: str, min_age_s: float) -> bool:
         # Asked again right before: S3 cannot delete on the condition of an age. What is stored anew in

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
         description="Besides the public internet: networks that messages may go to, e.g. 10.0.0.0/8,::1/128.",
     )
     webhook_timeout_s: float = Field(10.0, gt=0, description="A receiver must have answered by then.")
+    gc_grace_hours: float | None = Field(
+        None, gt=0, description="Stored files that nothing names any more go after so long; none: they stay."
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -43,8 +43,8 @@ class ArtifactStore(Protocol):
     def path(self, sha256: str) -> Path:
         """A local, readable file with this content. Raises ArtifactMissingError."""
 
-    def open_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes from `start`, in chunks. Raises ArtifactMissingError before the first chunk."""
+    def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """`length` bytes from `start`, or all, in chunks. Raises ArtifactMissingError before the first."""
 
     def link(self, sha256: str, filename: str, media_type: str) -> str | None:
         """A URL at which the content can be read without us for a while; None where we serve it ourselves."""
@@ -65,9 +65,14 @@ class ArtifactStore(Protocol):
         """Raises OSError (ENOSPC where space is what lacks) when nothing more can be stored."""
 
 
+def is_key(name: str) -> bool:
+    """Whether this can be the digest of a blob."""
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")
+
+
 def checked_key(sha256: str) -> str:
     """The digest, or ArtifactMissingError for what cannot be one."""
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+    if not is_key(sha256):
         raise ArtifactMissingError("A storage key is 64 lower-case hexadecimal digits.")
     return sha256
 

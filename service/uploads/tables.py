@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
-from service.platform.database import Base, TenantOwned
+from service.platform.database import NAMES_BLOB, Base, TenantOwned
 
 
 class Upload(TenantOwned, Base):
@@ -34,5 +34,5 @@ class UploadPart(TenantOwned, Base):
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
-    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True, info=NAMES_BLOB)
     size: Mapped[int] = mapped_column(BigInteger)

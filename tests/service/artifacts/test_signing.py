@@ -76,8 +76,12 @@ class TestRefusal:
         assert problem(httpx.get(changed(link, **values)))["code"] == "signature_invalid"
         assert httpx.head(changed(link, **values)).status_code == 403
 
-    def test_another_artifact_of_the_same_tenant(self, account: Account, link: str) -> None:
+    def test_another_artifact_of_the_same_tenant_and_content(
+        self, api: Api, account: Account, artifact: dict[str, Any], link: str
+    ) -> None:
         other = account.http.get(f"/v1/models/{account.registry.train()}").json()["artifacts"][0]["id"]
+        with api.database.write() as session:
+            session.get_one(Artifact, other).sha256 = artifact["sha256"]
         path, _, query = link.partition("?")
         moved = f"{path.rpartition('/v1/')[0]}/v1/artifacts/{other}/signed?{query}"
         assert problem(httpx.get(moved))["code"] == "signature_invalid"

@@ -89,8 +89,26 @@ class TestFolder:
         digest = store.ingest(source).sha256
         os.utime(store.path(digest), (1, 1))
         assert in_store(store)[digest].age_s > DAY_S
-        store.ingest(staged(tmp_path, b"old"))
+        os.utime(staged(tmp_path, b"old"), (1, 1))
+        store.ingest(source)
         assert in_store(store)[digest].age_s < DAY_S
+
+    def test_what_is_stored_again_at_the_moment_of_its_removal_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = LocalStore(tmp_path / "store")
+        digest = store.ingest(staged(tmp_path, b"wanted again")).sha256
+        os.utime(store.path(digest), (1, 1))
+        replace = Path.replace
+
+        def interfered(path: Path, target: Path) -> Path:
+            monkeypatch.undo()
+            store.ingest(staged(tmp_path, b"wanted again"))
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", interfered)
+        assert not store.remove(digest, DAY_S)
+        assert store.path(digest).read_bytes() == b"wanted again"
 
     def test_what_interrupted_calls_left_goes_but_no_blob(self, tmp_path: Path) -> None:
         store = LocalStore(tmp_path / "store")
