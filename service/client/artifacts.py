@@ -36,6 +36,8 @@ class ArtifactsClient:
     def download(self, artifact_id: str, destination: Path, expected_sha256: str | None = None) -> Download:
         """Fetch the content, going on from what an earlier call left; verify the sha256; rename into place.
 
+        A file that is there already with this content is left alone, once the service has said so too (304).
+
         Args:
             destination: The file to write, or an existing folder to write the artifact's own file name into.
             expected_sha256: What you already know the digest must be; default: what the registry records.
@@ -50,7 +52,7 @@ class ArtifactsClient:
         target = destination / Path(artifact.filename).name if destination.is_dir() else destination
         path = f"/v1/artifacts/{segment(artifact_id)}/content"
         url = self._transport.base_url + path
-        if target.is_file() and target.stat().st_size == artifact.size and _sha256(target) == artifact.sha256:
+        if target.is_file() and _sha256(target) == artifact.sha256 and self._unchanged(path, artifact.sha256):
             return Download(target, url, artifact.size, artifact.sha256, received=0)
         target.parent.mkdir(parents=True, exist_ok=True)
         # The digest in the name keeps what is left of another artifact from being taken for this one.
@@ -69,6 +71,14 @@ class ArtifactsClient:
         if not chosen:
             raise NoSuchFileError(f"no {role or 'files'} among {sorted(a.role or '-' for a in artifacts)}")
         return [self.download(artifact.id, target) for artifact in chosen]
+
+    def _unchanged(self, path: str, sha256: str) -> bool:
+        """Whether the service still has this content there. Moves none of it."""
+        try:
+            with self._transport.stream(path, headers={"If-None-Match": f'"{sha256}"'}) as response:
+                return response.status_code == 304
+        except httpx.TransportError:
+            return True  # so the record said, a moment ago
 
     def _fetch(self, path: str, part: Path, artifact: Artifact) -> int:
         """Fill `part` until it is the whole artifact; returns the bytes received."""

@@ -62,6 +62,10 @@ class ModelsClient:
     def get(self, model_id: str) -> Model:
         return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
 
+    def delete(self, model_id: str) -> None:
+        """Remove a model that has no modules and no compositions."""
+        self._transport.send("DELETE", f"/v1/models/{segment(model_id)}")
+
     def download(
         self, model_id: str, folder: Path | str, *, role: str | None = None
     ) -> builtins.list[Download]:
@@ -71,10 +75,6 @@ class ModelsClient:
         """
         found = self.get(model_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
-
-    def delete(self, model_id: str) -> None:
-        """Remove a model that has no modules and no compositions."""
-        self._transport.delete(f"/v1/models/{segment(model_id)}")
 
     def classes(self, model_id: str) -> builtins.list[ModelClass]:
         page = self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
@@ -98,6 +98,10 @@ class ModulesClient:
     def get(self, module_id: str) -> Module:
         return self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
 
+    def delete(self, module_id: str) -> None:
+        """Remove a module that is in no composition."""
+        self._transport.send("DELETE", f"/v1/modules/{segment(module_id)}")
+
     def download(
         self, module_id: str, folder: Path | str, *, role: str | None = None
     ) -> builtins.list[Download]:
@@ -107,10 +111,6 @@ class ModulesClient:
         """
         found = self.get(module_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
-
-    def delete(self, module_id: str) -> None:
-        """Remove a module that is in no composition."""
-        self._transport.delete(f"/v1/modules/{segment(module_id)}")
 
 
 class ClassesClient:
@@ -142,6 +142,10 @@ class CompositionsClient:
     def get(self, composition_id: str) -> Composition:
         return self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
 
+    def delete(self, composition_id: str) -> None:
+        """Remove a composition; its modules stay."""
+        self._transport.send("DELETE", f"/v1/compositions/{segment(composition_id)}")
+
     def download(
         self, composition_id: str, folder: Path | str, *, role: str | None = None
     ) -> builtins.list[Download]:
@@ -151,7 +155,3 @@ class CompositionsClient:
         """
         found = self.get(composition_id)
         return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
-
-    def delete(self, composition_id: str) -> None:
-        """Remove a composition; its modules stay."""
-        self._transport.delete(f"/v1/compositions/{segment(composition_id)}")

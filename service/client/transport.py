@@ -65,9 +65,6 @@ class Transport:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return _parse(self.send("POST", path, json=body, headers=headers), answer)
 
-    def delete(self, path: str) -> None:
-        self.send("DELETE", path)
-
     def send(
         self,
         method: str,

@@ -37,6 +37,8 @@ class AsyncArtifactsClient:
     ) -> Download:
         """Fetch the content, going on from what an earlier call left; verify the sha256; rename into place.
 
+        A file that is there already with this content is left alone, once the service has said so too (304).
+
         Args:
             destination: The file to write, or an existing folder to write the artifact's own file name into.
             expected_sha256: What you already know the digest must be; default: what the registry records.
@@ -53,8 +55,8 @@ class AsyncArtifactsClient:
         url = self._transport.base_url + path
         if (
             target.is_file()
-            and target.stat().st_size == artifact.size
             and await asyncio.to_thread(_sha256, target) == artifact.sha256
+            and await self._unchanged(path, artifact.sha256)
         ):
             return Download(target, url, artifact.size, artifact.sha256, received=0)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,14 @@ class AsyncArtifactsClient:
         if not chosen:
             raise NoSuchFileError(f"no {role or 'files'} among {sorted(a.role or '-' for a in artifacts)}")
         return [await self.download(artifact.id, target) for artifact in chosen]
+
+    async def _unchanged(self, path: str, sha256: str) -> bool:
+        """Whether the service still has this content there. Moves none of it."""
+        try:
+            async with self._transport.stream(path, headers={"If-None-Match": f'"{sha256}"'}) as response:
+                return response.status_code == 304
+        except httpx.TransportError:
+            return True  # so the record said, a moment ago
 
     async def _fetch(self, path: str, part: Path, artifact: Artifact) -> int:
         """Fill `part` until it is the whole artifact; returns the bytes received."""

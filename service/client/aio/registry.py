@@ -61,6 +61,10 @@ class AsyncModelsClient:
     async def get(self, model_id: str) -> Model:
         return await self._transport.get(f"/v1/models/{segment(model_id)}", Model)
 
+    async def delete(self, model_id: str) -> None:
+        """Remove a model that has no modules and no compositions."""
+        await self._transport.send("DELETE", f"/v1/models/{segment(model_id)}")
+
     async def download(
         self, model_id: str, folder: Path | str, *, role: str | None = None
     ) -> builtins.list[Download]:
@@ -94,6 +98,10 @@ class AsyncModulesClient:
 
     async def get(self, module_id: str) -> Module:
         return await self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
+
+    async def delete(self, module_id: str) -> None:
+        """Remove a module that is in no composition."""
+        await self._transport.send("DELETE", f"/v1/modules/{segment(module_id)}")
 
     async def download(
         self, module_id: str, folder: Path | str, *, role: str | None = None
@@ -136,6 +144,10 @@ class AsyncCompositionsClient:
 
     async def get(self, composition_id: str) -> Composition:
         return await self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
+
+    async def delete(self, composition_id: str) -> None:
+        """Remove a composition; its modules stay."""
+        await self._transport.send("DELETE", f"/v1/compositions/{segment(composition_id)}")
 
     async def download(
         self, composition_id: str, folder: Path | str, *, role: str | None = None

@@ -1,5 +1,6 @@
 """The real application on a real socket, and a network that breaks on demand."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -92,6 +93,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self.statuses: list[int] = []
+        self.passed = 0
 
     def __enter__(self) -> "CuttingProxy":
         threading.Thread(target=self._accept, daemon=True).start()
@@ -122,6 +125,8 @@ class CuttingProxy:
                 if not data:
                     break
                 client.sendall(data)
+                self.statuses += map(int, re.findall(rb"HTTP/1\.1 (\d{3}) ", data))
+                self.passed += len(data)
                 budget -= len(data)
                 self._left = None if self._left is None else self._left - len(data)
             client.shutdown(socket.SHUT_RDWR)

@@ -29,13 +29,36 @@ def test_download_verifies_and_uses_the_file_name_on_record(
 def test_cut_connections_cost_only_what_had_not_arrived(live: LiveService, tmp_path: Path) -> None:
     artifact_id, _ = live.publish(CONTENT, tmp_path)
     with (
-        CuttingProxy(live.url, per_connection=800_000) as proxy,
+        CuttingProxy(live.url, per_connection=270_000) as proxy,
         CleaveClient(proxy.url, live.api_key, timeout=10) as client,
     ):
         done = client.artifacts.download(artifact_id, tmp_path / "got")
     assert done.path.read_bytes() == CONTENT
-    assert proxy.connections >= 4
+    assert proxy.connections >= 12  # the record and the content, cut more than ten times
+    assert proxy.statuses.count(206) >= 10
     assert done.received == len(CONTENT)
+
+
+def test_a_second_download_is_answered_304_and_moves_nothing(live: LiveService, tmp_path: Path) -> None:
+    artifact_id, _ = live.publish(CONTENT, tmp_path)
+    with (
+        CuttingProxy(live.url, per_connection=10**9) as proxy,
+        CleaveClient(proxy.url, live.api_key, timeout=10) as client,
+    ):
+        first = client.artifacts.download(artifact_id, tmp_path / "got")
+        before = proxy.passed
+        second = client.artifacts.download(artifact_id, tmp_path / "got")
+    assert (first.received, second.received) == (len(CONTENT), 0)
+    assert proxy.statuses == [200, 200, 200, 304]
+    assert proxy.passed - before < 5000
+
+
+def test_a_changed_file_is_fetched_again(live: LiveService, client: CleaveClient, tmp_path: Path) -> None:
+    artifact_id, _ = live.publish(CONTENT, tmp_path)
+    target = client.artifacts.download(artifact_id, tmp_path / "got").path
+    target.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    assert client.artifacts.download(artifact_id, target).received == len(CONTENT)
+    assert target.read_bytes() == CONTENT
 
 
 def test_a_later_call_continues_what_an_interrupted_one_left(
