@@ -14,11 +14,15 @@ from sqlalchemy import text
 
 from service.models.tables import Model
 from tests.fixtures.client import Account, Api
-from tests.fixtures.possessions import NO_REFERENCES, POSITIONS, REFERENCES, REQUIRED_QUERY, everything
+from tests.fixtures.possessions import (
+    KEYLESS,
+    NO_REFERENCES,
+    POSITIONS,
+    REFERENCES,
+    REQUIRED_QUERY,
+    everything,
+)
 from tests.fixtures.problems import problem
-
-# A signature takes the place of a key, and it is of one file.
-_SIGNED = "artifacts_download_signed"
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,16 @@ class World:
     intruder: Account
     own: dict[str, str]
 
+    @property
+    def keyed(self) -> list[Operation]:
+        """Those that ask for a key."""
+        return [o for o in self.operations if o.path.startswith("/v1/") and o.id not in KEYLESS]
+
     def what_the_owner_sees(self) -> dict[str, tuple[int, str]]:
         """Every answer that the owner gets by the ids of its things."""
         seen = {}
-        for operation in self.operations:
-            streams = operation.id == _SIGNED or operation.path.endswith("/stream")
-            if operation.method == "get" and operation.names and not streams:
+        for operation in self.keyed:
+            if operation.method == "get" and operation.names and not operation.path.endswith("/stream"):
                 url = operation.path.format(**self.theirs, **POSITIONS)
                 answer = self.owner.http.get(url)
                 seen[url] = (answer.status_code, answer.text)
@@ -118,6 +126,12 @@ def is_reference(name: str) -> bool:
 class TestCoverage:
     """What fails first when a route appears that the rest would pass over."""
 
+    def test_every_operation_asks_for_a_key(self, world: World) -> None:
+        keyless = {
+            o.id for o in world.operations if o.path.startswith("/v1/") and "security" not in o.described
+        }
+        assert keyless == set(KEYLESS), "a route without a key: say in KEYLESS what it asks for instead"
+
     def test_every_id_of_a_path_is_known(self, world: World) -> None:
         for operation in world.operations:
             unknown = set(operation.names) - set(world.theirs) - set(POSITIONS)
@@ -138,12 +152,12 @@ class TestCoverage:
         assert not known - found, f"no operation takes them any more: {known - found}"
 
     def test_every_id_of_a_query_is_known(self, world: World) -> None:
-        for operation in world.operations:
+        for operation in world.keyed:
             names = {p["name"] for p in operation.query if p["name"].endswith("_id")}
             assert names <= set(world.theirs), f"{operation.id}: {names}: see possessions.everything"
             required = {p["name"] for p in operation.query if p.get("required")}
             known = set(REQUIRED_QUERY.get(operation.id, {}))
-            assert operation.id == _SIGNED or required == known, f"{operation.id}: REQUIRED_QUERY: {required}"
+            assert required == known, f"{operation.id}: REQUIRED_QUERY: {required}"
 
 
 class TestIds:
@@ -151,9 +165,9 @@ class TestIds:
         """Each id of a path in turn is the owner's, the others the intruder's own; then all are."""
         before, checked = world.what_the_owner_sees(), 0
         assert {status for status, _ in before.values()} == {200}
-        for operation in world.operations:
+        for operation in world.keyed:
             names = [name for name in operation.names if name not in POSITIONS]
-            if not names or operation.id == _SIGNED:
+            if not names:
                 continue
             body = operation.example(world.document)
             for taken in ([name] for name in names) if len(names) == 1 else [*([n] for n in names), names]:
@@ -224,9 +238,7 @@ class TestLists:
 
     @staticmethod
     def _lists(world: World) -> list[Operation]:
-        return [
-            o for o in world.operations if o.method == "get" and not o.names and o.path.startswith("/v1/")
-        ]
+        return [o for o in world.keyed if o.method == "get" and not o.names]
 
 
 class TestRows:
