@@ -14,11 +14,12 @@ from service.jobs import service as jobs
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.errors import InUseError
+from service.registry import labels
 
 
 def remove_model(session: Session, model_id: str) -> None:
     """Raises NotFoundError, InUseError."""
-    models.get(session, model_id)
+    model_id = models.get(session, model_id).id
     users = {
         "modules": modules.ids_of_model(session, model_id),
         "compositions": compositions.ids_of_model(session, model_id),
@@ -50,6 +51,7 @@ def _remove(
     if named:
         raise InUseError(f"{owner_id} is used by {' and by '.join(named)}. Remove or end those first.")
     models.remove_metrics(session, owner_id)
+    labels.forget(session, owner_id)
     artifacts.remove_of(session, owner_id)
     try:
         remove(session, owner_id)

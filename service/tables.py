@@ -7,6 +7,7 @@ from service.jobs import tables as jobs
 from service.models import tables as models
 from service.modules import tables as modules
 from service.platform.database import Base
+from service.registry import tables as registry
 from service.tenants import tables as tenants
 from service.uploads import tables as uploads
 from service.webhooks import tables as webhooks
@@ -21,6 +22,7 @@ __all__ = [
     "metadata",
     "models",
     "modules",
+    "registry",
     "tenants",
     "uploads",
     "webhooks",

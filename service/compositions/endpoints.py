@@ -11,6 +11,8 @@ from service.jobs.idempotency import IdempotencyKey
 from service.platform.dependencies import CallerDep, Reader, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.registry.etags import IfMatch, tagged
+from service.registry.labels import LabelsPatch
 
 router = APIRouter(prefix="/v1/compositions", tags=["compositions"])
 
@@ -49,9 +51,17 @@ def list_compositions(
 
 
 @router.get("/{composition_id}", operation_id="compositions_get")
-def get_composition(composition_id: str, session: Reader) -> CompositionView:
+def get_composition(composition_id: str, session: Reader, response: Response) -> CompositionView:
     """One composition: members, classes, sizes, figures and files."""
-    return service.describe(session, composition_id)
+    return tagged(service.describe(session, composition_id), response)
+
+
+@router.patch("/{composition_id}", operation_id="compositions_update", responses=problems(412))
+def change_composition(
+    composition_id: str, patch: LabelsPatch, session: Writer, response: Response, if_match: IfMatch = None
+) -> CompositionView:
+    """Change tags and metadata."""
+    return tagged(service.change(session, composition_id, patch, if_match), response)
 
 
 @router.delete(

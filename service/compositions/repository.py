@@ -19,6 +19,12 @@ def find(session: Session, composition_id: str) -> Composition | None:
     return session.scalar(select(Composition).where(Composition.id == composition_id))
 
 
+def find_locked(session: Session, composition_id: str) -> Composition | None:
+    """The composition, changed by nobody else until this transaction ends."""
+    row = select(Composition).where(Composition.id == composition_id).with_for_update(key_share=True)
+    return session.scalar(row, execution_options={"populate_existing": True})
+
+
 def page(session: Session, wanted: CompositionSearch, request: PageRequest) -> Page[Composition]:
     statement = select(Composition)
     for name in ("model_id", "form", "ready"):

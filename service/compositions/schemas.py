@@ -33,6 +33,8 @@ COMPOSITION_EXAMPLE: dict[str, Any] = {
     "flops": 301120,
     "flops_rate": 0.28,
     "notes": [],
+    "tags": ["production"],
+    "metadata": {"team": "vision"},
     "metrics": [{"name": "accuracy", "value": 0.99, "split": "test", "class_name": None, "epoch": None}],
     "artifacts": [
         {
@@ -83,6 +85,8 @@ class CompositionView(BaseModel):
     flops: int | None
     flops_rate: float | None
     notes: list[str]
+    tags: list[str]
+    metadata: dict[str, str]
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
     created_at: datetime

@@ -19,6 +19,9 @@ from service.models import service as models
 from service.modules.service import SIZE_FIELDS
 from service.platform.errors import NotFoundError
 from service.platform.pagination import ListOf, PageRequest
+from service.registry import labels
+from service.registry.etags import require_match
+from service.registry.labels import LabelsPatch
 
 _COLUMNS = (
     "id", "model_id", "job_id", "classes", "strategy", "form", "fold_amplitudes", "ready", "created_at",
@@ -69,6 +72,18 @@ def describe(session: Session, composition_id: str) -> CompositionView:
     return _views(session, [get(session, composition_id)])[0]
 
 
+def change(
+    session: Session, composition_id: str, patch: LabelsPatch, if_match: str | None
+) -> CompositionView:
+    """Change the labels of the composition that the caller has seen. Raises PreconditionFailedError."""
+    composition = repository.find_locked(session, composition_id)
+    if composition is None:
+        raise NotFoundError("There is no composition with this id.")
+    require_match(if_match, _views(session, [composition])[0])
+    labels.change(session, composition.tenant_id, composition.id, patch)
+    return _views(session, [composition])[0]
+
+
 def list_compositions(
     session: Session, wanted: CompositionSearch, page: PageRequest
 ) -> ListOf[CompositionView]:
@@ -109,12 +124,14 @@ def remove(session: Session, composition_id: str) -> None:
 def _views(session: Session, compositions: Sequence[Composition]) -> list[CompositionView]:
     ids = [composition.id for composition in compositions]
     members, metrics = repository.members_of(session, ids), models.metrics_of(session, ids)
-    files = artifacts.of_owners(session, ids)
+    files, labelled = artifacts.of_owners(session, ids), labels.of_owners(session, ids)
     return [
         CompositionView(
             **{name: getattr(composition, name) for name in _COLUMNS},
             formats=composition.options["formats"],
             module_ids=members.get(composition.id, []),
+            tags=labelled[composition.id].tags,
+            metadata=labelled[composition.id].metadata,
             metrics=metrics.get(composition.id, []),
             artifacts=files.get(composition.id, []),
         )

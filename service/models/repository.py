@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from service.datasets.tables import Dataset
 from service.models.schemas import ModelSearch
-from service.models.tables import Metric, Model, ModelClass
+from service.models.tables import Metric, Model, ModelAlias, ModelClass, ModelName
+from service.platform.database import insert_if_absent
 from service.platform.pagination import Page, PageRequest
 from service.registry.search import Origin, search
 
@@ -17,11 +18,63 @@ def find(session: Session, model_id: str) -> Model | None:
     return session.scalar(select(Model).where(Model.id == model_id))
 
 
+def find_locked(session: Session, model_id: str) -> Model | None:
+    """The model, changed by nobody else until this transaction ends."""
+    row = select(Model).where(Model.id == model_id).with_for_update(key_share=True)
+    return session.scalar(row, execution_options={"populate_existing": True})
+
+
+def find_version(session: Session, name: str, version: int | None) -> Model | None:
+    """A version of a name; None = the newest there is."""
+    rows = select(Model).where(Model.name == name, Model.version.is_not(None))
+    if version is not None:
+        rows = rows.where(Model.version == version)
+    return session.scalar(rows.order_by(Model.version.desc()).limit(1))
+
+
+def find_alias(session: Session, name: str, alias: str) -> Model | None:
+    meant = select(ModelAlias.model_id).where(ModelAlias.name == name, ModelAlias.alias == alias)
+    return session.scalar(select(Model).where(Model.id == meant.scalar_subquery()))
+
+
+def next_version(session: Session, tenant_id: str, name: str) -> int:
+    """A number that no model of this name has had; of two callers each gets its own."""
+    identity = {"tenant_id": tenant_id, "name": name}
+    insert_if_absent(session, ModelName, {**identity, "last_version": 0}, key=list(identity))
+    counted = update(ModelName).filter_by(**identity).values(last_version=ModelName.last_version + 1)
+    return session.scalars(counted.returning(ModelName.last_version)).one()
+
+
+def put_alias(session: Session, model: Model, alias: str) -> None:
+    identity = {"tenant_id": model.tenant_id, "name": str(model.name), "alias": alias}
+    insert_if_absent(session, ModelAlias, {**identity, "model_id": model.id}, key=list(identity))
+    session.execute(update(ModelAlias).filter_by(**identity).values(model_id=model.id))
+
+
+def drop_aliases(session: Session, model_id: str, alias: str | None = None) -> list[str]:
+    """Take this alias, or every one, off the model. Returns those that are gone."""
+    gone = delete(ModelAlias).where(ModelAlias.model_id == model_id)
+    if alias is not None:
+        gone = gone.where(ModelAlias.alias == alias)
+    return list(session.scalars(gone.returning(ModelAlias.alias)))
+
+
+def aliases_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Model id -> aliases, in alphabetical order, of those that have any."""
+    statement = select(ModelAlias.model_id, ModelAlias.alias).where(ModelAlias.model_id.in_(model_ids))
+    found: dict[str, list[str]] = {}
+    for model_id, alias in session.execute(statement.order_by(ModelAlias.alias)):
+        found.setdefault(model_id, []).append(alias)
+    return found
+
+
 def page(session: Session, wanted: ModelSearch, request: PageRequest) -> Page[Model]:
     statement = select(Model).where(*_traits(wanted.origin))
     if wanted.class_name is not None:
         knows = exists().where(ModelClass.model_id == Model.id, ModelClass.name == wanted.class_name)
         statement = statement.where(knows)
+    if wanted.name is not None:
+        statement = statement.where(Model.name == wanted.name)
     return search(session, statement, Model, wanted.bounds, (wanted.sort, request))
 
 

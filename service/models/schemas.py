@@ -4,16 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import ArchitectureInfo
 from service.artifacts.schemas import ArtifactView
+from service.models.words import ModelName
 from service.platform.openapi import DIGEST_EXAMPLE
+from service.registry.labels import LabelsPatch
 from service.registry.search import Bounds, ClassFilter, Origin
 
 MODEL_EXAMPLE: dict[str, Any] = {
     "id": "mdl_019b3c5e79d07a0d9a6b3f2e1d0c4b5a",
+    "name": "digits-nemo",
+    "version": 2,
+    "aliases": ["champion"],
+    "tags": ["production"],
+    "metadata": {"team": "vision"},
     "job_id": "job_019b3c5e6f117c5a9d3e4b2a1c0f8e7d",
     "architecture": "small_cnn",
     "approach": "nemo",
@@ -51,6 +58,7 @@ class ModelSearch:
     origin: Annotated[Origin, Depends()]
     bounds: Annotated[Bounds, Depends()]
     class_name: ClassFilter = None
+    name: Annotated[str | None, Query(max_length=64, description="All versions of this name.")] = None
     sort: Literal["-created_at", "created_at", "-parameters", "parameters", "-accuracy"] = "-created_at"
 
 
@@ -70,6 +78,11 @@ class ModelView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
 
     id: str
+    name: str | None = Field(description="What it is a version of; null = it has no name.")
+    version: int | None
+    aliases: list[str] = Field(description="What `name@alias` finds it by.")
+    tags: list[str]
+    metadata: dict[str, str]
     job_id: str = Field(description="The job that trained it.")
     architecture: str
     approach: str
@@ -87,6 +100,18 @@ class ModelView(BaseModel):
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
     created_at: datetime
+
+
+class ModelPatch(LabelsPatch):
+    """What to change of a model; fields left out stay."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "digits-nemo", "tags": ["production"]}]}
+    )
+
+    name: ModelName | None = Field(
+        None, description="Makes the model the next version of this name; null takes it off its name."
+    )
 
 
 class ModelClassView(BaseModel):

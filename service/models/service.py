@@ -8,18 +8,20 @@ from sqlalchemy.orm import Session
 from core.results import MetricValue, TrainResult
 from service.artifacts import service as artifacts
 from service.datasets import service as datasets
-from service.models import repository
-from service.models.schemas import MetricView, ModelClassView, ModelSearch, ModelView
+from service.models import names, repository
+from service.models.schemas import MetricView, ModelClassView, ModelPatch, ModelSearch, ModelView
 from service.models.tables import Metric, Model, ModelClass
 from service.platform.errors import NotFoundError
 from service.platform.ids import new_id
 from service.platform.pagination import ListOf, PageRequest
+from service.registry import labels
+from service.registry.etags import require_match
 from service.registry.search import Origin
 
 
 def get(session: Session, model_id: str) -> Model:
-    """The model, or NotFoundError."""
-    model = repository.find(session, model_id)
+    """The model of an id or of `name@alias`, or NotFoundError."""
+    model = names.find(session, model_id)
     if model is None:
         raise NotFoundError("There is no model with this id.")
     return model
@@ -33,6 +35,36 @@ def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str
 def describe(session: Session, model_id: str) -> ModelView:
     """One model with its classes, figures and files."""
     return _views(session, [get(session, model_id)])[0]
+
+
+def change(session: Session, model_id: str, patch: ModelPatch, if_match: str | None) -> ModelView:
+    """Change name and labels of the model that the caller has seen. Raises PreconditionFailedError."""
+    model = _seen(session, model_id, if_match)
+    if "name" in patch.model_fields_set:
+        names.rename(session, model, patch.name)
+    labels.change(session, model.tenant_id, model.id, patch)
+    return _views(session, [model])[0]
+
+
+def point(session: Session, model_id: str, alias: str, if_match: str | None) -> ModelView:
+    """Let an alias of the model's name stand for this version; it stood for another, or for none."""
+    model = _seen(session, model_id, if_match)
+    names.point(session, model, alias)
+    return _views(session, [model])[0]
+
+
+def release(session: Session, model_id: str, alias: str, if_match: str | None) -> None:
+    """Take an alias off the model."""
+    names.release(session, _seen(session, model_id, if_match), alias)
+
+
+def _seen(session: Session, model_id: str, if_match: str | None) -> Model:
+    """The model, locked, if it still is as the caller has seen it."""
+    model = repository.find_locked(session, get(session, model_id).id)
+    if model is None:
+        raise NotFoundError("There is no model with this id.")
+    require_match(if_match, _views(session, [model])[0])
+    return model
 
 
 def list_models(session: Session, wanted: ModelSearch, page: PageRequest) -> ListOf[ModelView]:
@@ -55,13 +87,12 @@ def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
 
 def describe_classes(session: Session, model_id: str) -> ListOf[ModelClassView]:
     """A model's classes in the order of its outputs, each with its own figures."""
-    get(session, model_id)
+    model_id = get(session, model_id).id
     metrics = metrics_of(session, [model_id]).get(model_id, [])
-    names = classes_of(session, [model_id]).get(model_id, [])
     return ListOf[ModelClassView].of(
         [
             ModelClassView(name=name, position=position, metrics=[m for m in metrics if m.class_name == name])
-            for position, name in enumerate(names)
+            for position, name in enumerate(classes_of(session, [model_id]).get(model_id, []))
         ]
     )
 
@@ -129,6 +160,7 @@ def record(session: Session, *, tenant_id: str, job_id: str, dataset_id: str, re
 def _views(session: Session, models: Sequence[Model]) -> list[ModelView]:
     ids = [model.id for model in models]
     classes, metrics = classes_of(session, ids), metrics_of(session, ids)
+    aliases, labelled = repository.aliases_of(session, ids), labels.of_owners(session, ids)
     files = artifacts.of_owners(session, ids)
     sources = datasets.by_ids(session, {model.dataset_id for model in models})
     return [
@@ -136,6 +168,9 @@ def _views(session: Session, models: Sequence[Model]) -> list[ModelView]:
             **{name: getattr(model, name) for name in _COLUMNS},
             dataset=sources[model.dataset_id].name,
             dataset_digest=sources[model.dataset_id].digest,
+            aliases=aliases.get(model.id, []),
+            tags=labelled[model.id].tags,
+            metadata=labelled[model.id].metadata,
             classes=classes.get(model.id, []),
             metrics=metrics.get(model.id, []),
             artifacts=files.get(model.id, []),
@@ -146,5 +181,5 @@ def _views(session: Session, models: Sequence[Model]) -> list[ModelView]:
 
 _COLUMNS = (
     "id", "job_id", "architecture", "approach", "recipe", "dataset_id", "input_shape", "units", "parameters",
-    "flops", "seed", "versions", "created_at",
+    "flops", "seed", "versions", "name", "version", "created_at",
 )  # fmt: skip

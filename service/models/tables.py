@@ -16,6 +16,8 @@ class Model(Accurate, TenantOwned, Base):
     __table_args__ = (
         Index("ix_models_tenant_created", "tenant_id", "created_at", "id"),
         *search_indexes("models", "parameters", "accuracy_validation", "accuracy_test"),
+        # Rows without a name do not collide: null differs from null.
+        Index("uq_models_version", "tenant_id", "name", "version", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -31,7 +33,30 @@ class Model(Accurate, TenantOwned, Base):
     flops: Mapped[int] = mapped_column(BigInteger)
     seed: Mapped[int] = mapped_column(Integer)
     versions: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
+    name: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
+
+
+class ModelName(TenantOwned, Base):
+    """A name that models are versions of; a version is given once, also when its model is gone."""
+
+    __tablename__ = "model_names"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_version: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class ModelAlias(TenantOwned, Base):
+    """A word for one version of a name; it can be moved to another."""
+
+    __tablename__ = "model_aliases"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
 
 
 class ModelClass(TenantOwned, Base):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from service import removal
 from service.modules import service
@@ -10,6 +10,8 @@ from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, Modul
 from service.platform.dependencies import Reader, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.registry.etags import IfMatch, tagged
+from service.registry.labels import LabelsPatch
 
 router = APIRouter(prefix="/v1", tags=["modules"])
 
@@ -23,9 +25,17 @@ def list_modules(
 
 
 @router.get("/modules/{module_id}", operation_id="modules_get")
-def get_module(module_id: str, session: Reader) -> ModuleView:
+def get_module(module_id: str, session: Reader, response: Response) -> ModuleView:
     """One module: classes, form, sizes, figures and files."""
-    return service.describe(session, module_id)
+    return tagged(service.describe(session, module_id), response)
+
+
+@router.patch("/modules/{module_id}", operation_id="modules_update", responses=problems(412))
+def change_module(
+    module_id: str, patch: LabelsPatch, session: Writer, response: Response, if_match: IfMatch = None
+) -> ModuleView:
+    """Change tags and metadata."""
+    return tagged(service.change(session, module_id, patch, if_match), response)
 
 
 @router.get("/models/{model_id}/modules", operation_id="models_modules")

@@ -31,6 +31,12 @@ def find(session: Session, module_id: str) -> Module | None:
     return session.scalar(select(Module).where(Module.id == module_id))
 
 
+def find_locked(session: Session, module_id: str) -> Module | None:
+    """The module, changed by nobody else until this transaction ends."""
+    row = select(Module).where(Module.id == module_id).with_for_update(key_share=True)
+    return session.scalar(row, execution_options={"populate_existing": True})
+
+
 def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
     return {row.id: row for row in session.scalars(select(Module).where(Module.id.in_(module_ids)))}
 

@@ -28,6 +28,8 @@ MODULE_EXAMPLE: dict[str, Any] = {
     "flops": 210432,
     "flops_rate": 0.19,
     "notes": [],
+    "tags": ["production"],
+    "metadata": {"team": "vision"},
     "metrics": [{"name": "f1", "value": 0.97, "split": "validation", "class_name": None, "epoch": None}],
     "artifacts": [
         {
@@ -93,6 +95,8 @@ class ModuleView(BaseModel):
     flops: int
     flops_rate: float
     notes: list[str] = Field(description="Pinned channels, lowered thresholds, and why.")
+    tags: list[str]
+    metadata: dict[str, str]
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
     created_at: datetime

@@ -18,6 +18,9 @@ from service.modules.tables import Module, ModuleClass
 from service.platform.errors import NoModuleForClassError, NotFoundError
 from service.platform.ids import new_id
 from service.platform.pagination import ListOf, PageRequest
+from service.registry import labels
+from service.registry.etags import require_match
+from service.registry.labels import LabelsPatch
 from service.registry.scores import measured
 
 # A module's sizes and options, named alike in the engine's result, the row and the answer.
@@ -64,6 +67,16 @@ def describe(session: Session, module_id: str) -> ModuleView:
     return _views(session, [get(session, module_id)])[0]
 
 
+def change(session: Session, module_id: str, patch: LabelsPatch, if_match: str | None) -> ModuleView:
+    """Change the labels of the module that the caller has seen. Raises PreconditionFailedError."""
+    module = repository.find_locked(session, module_id)
+    if module is None:
+        raise NotFoundError("There is no module with this id.")
+    require_match(if_match, _views(session, [module])[0])
+    labels.change(session, module.tenant_id, module.id, patch)
+    return _views(session, [module])[0]
+
+
 def list_modules(session: Session, wanted: ModuleSearch, page: PageRequest) -> ListOf[ModuleView]:
     """The modules that fit, sorted."""
     found = repository.page(session, wanted, page)
@@ -72,8 +85,7 @@ def list_modules(session: Session, wanted: ModuleSearch, page: PageRequest) -> L
 
 def list_of_model(session: Session, model_id: str, page: PageRequest) -> ListOf[ModuleView]:
     """A model's modules, newest first."""
-    models.get(session, model_id)
-    found = repository.page_of_model(session, model_id, page)
+    found = repository.page_of_model(session, models.get(session, model_id).id, page)
     return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
 
 
@@ -191,11 +203,13 @@ def _no_module(wanted: Wanted, known: set[str]) -> NoModuleForClassError:
 def _views(session: Session, modules: Sequence[Module]) -> list[ModuleView]:
     ids = [module.id for module in modules]
     classes, metrics = classes_of(session, ids), models.metrics_of(session, ids)
-    files = artifacts.of_owners(session, ids)
+    files, labelled = artifacts.of_owners(session, ids), labels.of_owners(session, ids)
     return [
         ModuleView(
             **{name: getattr(module, name) for name in _COLUMNS},
             classes=classes.get(module.id, []),
+            tags=labelled[module.id].tags,
+            metadata=labelled[module.id].metadata,
             metrics=metrics.get(module.id, []),
             artifacts=files.get(module.id, []),
         )

@@ -67,6 +67,10 @@ class UploadCompletedError(ConflictError):
     code, title = "upload_completed", "The upload is complete"
 
 
+class ModelUnnamedError(ConflictError):
+    code, title = "model_unnamed", "The model has no name"
+
+
 class CompositionNotReadyError(ConflictError):
     code, title = "composition_not_ready", "The composition is not built yet"
 
@@ -144,7 +148,7 @@ class QueueFullError(ServiceError):
 
 
 class PreconditionFailedError(ServiceError):
-    status, code, title = 412, "precondition_failed", "The content is not the one named by If-Match"
+    status, code, title = 412, "precondition_failed", "It is not the one named by If-Match"
 
 
 class ArtifactMissingError(ServiceError):

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from service.platform.pagination import Page, PageRequest, fetch_page
+from service.registry.labels import Tag
+from service.registry.repository import labelled
 from service.registry.scores import UNMEASURED, Figure, Split, column_of
 
 RowT = TypeVar("RowT")
@@ -18,6 +20,11 @@ IdFilter = Annotated[str | None, Query(max_length=64)]
 ClassFilter = Annotated[str | None, Query(alias="class", max_length=200, description="A class it knows.")]
 Ceiling = Annotated[int | None, Query(alias="parameters[lte]", ge=0, lt=2**63)]
 Floor = Annotated[float | None, Query(ge=0, le=1, description="At least this, on the data of `split`.")]
+Tags = Annotated[list[Tag] | None, Query(alias="tag", max_length=16, description="Carries each of them.")]
+Pairs = Annotated[
+    list[Annotated[str, Field(max_length=600, pattern="^[^=]+=")]] | None,
+    Query(max_length=16, description="key=value: carries each of these pairs of metadata."),
+]
 SplitFilter = Annotated[Split, Query(description="The data that floors and sorting look at.")]
 
 
@@ -40,6 +47,8 @@ class Bounds:
     max_parameters: Ceiling = None
     min_accuracy: Floor = None
     split: SplitFilter = "validation"
+    tags: Tags = None
+    metadata: Pairs = None
 
     def floors(self) -> dict[Figure, float | None]:
         return {"accuracy": self.min_accuracy}
@@ -88,4 +97,8 @@ def conditions(columns: Any, bounds: Bounds) -> list[Any]:
             for figure, floor in bounds.floors().items()
         ),
     ]
-    return [compare(value) for compare, value in limits if value is not None]
+    labels = [("", tag) for tag in bounds.tags or []]
+    labels += [(pair.partition("=")[0], pair.partition("=")[2]) for pair in bounds.metadata or []]
+    return [compare(value) for compare, value in limits if value is not None] + [
+        labelled(columns.id, key, value) for key, value in labels
+    ]

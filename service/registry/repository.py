@@ -1,0 +1,27 @@
+"""Every query about labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.orm import Session, aliased
+
+from service.registry.tables import Label
+
+
+def labels_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
+    """(owner_id, key, value), in a stable order."""
+    statement = select(Label.owner_id, Label.key, Label.value).where(Label.owner_id.in_(owner_ids))
+    return session.execute(statement.order_by(Label.owner_id, Label.key, Label.value)).all()
+
+
+def replace_labels(session: Session, owner_id: str, labels: Sequence[Label]) -> None:
+    session.execute(delete(Label).where(Label.owner_id == owner_id))
+    session.add_all(labels)
+    session.flush()
+
+
+def labelled(owner_id: Any, key: str, value: str) -> ColumnElement[bool]:
+    """The condition that the owner carries this label."""
+    label = aliased(Label)
+    return exists().where(label.owner_id == owner_id, label.key == key, label.value == value)
