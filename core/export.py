@@ -32,12 +32,20 @@ def export_program(network: nn.Module, recipe: Recipe, path: Path) -> None:
     """Write a `.pt2` taking float32 images (N, C, H, W) in [0, 1], any N >= 1, returning logits (N, classes).
 
     Callers may run the file; the service never loads one (`torch.export.load` can unpickle).
+
+    Raises:
+        ExportUnsupportedError: torch.export cannot trace the network.
     """
     deployed = _Deployed(network, recipe).eval()
     example = torch.zeros(2, *recipe.input_shape)
     batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad():
-        program = torch.export.export(deployed, (example,), dynamic_shapes={"images": {0: batch}})
+    try:
+        with torch.no_grad():
+            program = torch.export.export(deployed, (example,), dynamic_shapes={"images": {0: batch}})
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError) as error:  # torch.export has no error of its own
+        raise _unsupported("a torch.export program", recipe, error) from error
     torch.export.save(program, path, extra_files=program_metadata(recipe))
 
 
@@ -71,12 +79,17 @@ def export_onnx(network: nn.Module, recipe: Recipe, path: Path) -> None:
                 dynamic_shapes={"images": {0: batch}}, verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().splitlines()[0]
-        message = f"{recipe.architecture} cannot be written as ONNX ({reason}); ask for other formats"
-        raise ExportUnsupportedError(message) from error
+        raise _unsupported("ONNX", recipe, error) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
     onnx.helper.set_model_props(model, program_metadata(recipe))
     onnx.checker.check_model(model)
     onnx.save_model(model, path)
+
+
+def _unsupported(what: str, recipe: Recipe, error: Exception) -> ExportUnsupportedError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return ExportUnsupportedError(
+        f"{recipe.architecture} cannot be written as {what} ({reason}); ask for other formats"
+    )

@@ -59,7 +59,7 @@ def _pattern(node: fx.Node, shapes: Shapes) -> _Pattern | None:
     end = _merge_end(node, shapes)
     if len(projections) != len(values) or end is None:
         return None
-    heads, depth = shapes[node][1], shapes[node][3]
+    heads, depth = shapes[node][1], shapes[projections[0]][2] // shapes[node][1]  # those of q, not of v
     return _Pattern(projections, heads, depth**-0.5 if scale is None else scale, end)
 
 

@@ -13,8 +13,8 @@ def convolve(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     layer, held = flow.layer(node), flow.sets[node.all_input_nodes[0]]
     if type(layer) is not nn.Conv2d or not flow.called_once(node):
         return flow.pin(node, "the layer is called more than once")
-    if held is not None and held.axis != 1:
-        return flow.pin(node, "the convolution does not read channels where they lie")
+    if held is not None and held.axis != 1:  # its rows are cut all the same
+        held = flow.pin(node, "the convolution does not read channels where they lie")
     if layer.groups != 1:
         return _convolve_groups(flow, node, layer)
     if held is not None:
@@ -29,7 +29,7 @@ def project(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     if type(layer) is not nn.Linear or not flow.called_once(node):
         return flow.pin(node, "the layer is called more than once")
     if held is not None and held.axis != len(flow.shape(source)) - 1:
-        return flow.pin(node, "the Linear layer does not read channels")
+        held = flow.pin(node, "the Linear layer does not read channels")
     if held is not None:
         slice_columns(layer, held.kept.nonzero().flatten())
     return _cut_rows(flow, node, layer)

@@ -86,3 +86,19 @@ def test_what_onnx_cannot_express_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ExportUnsupportedError, match="small_cnn cannot be written as ONNX"):
         export_onnx(Bessel(), recipe, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+class ReadsData(torch.nn.Module):
+    """torch.export cannot trace y.data."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) - x.data[0, 0, 0, 0]
+
+
+def test_what_torch_cannot_export_is_refused_by_name(tmp_path: Path) -> None:
+    _, recipe = module("small_cnn")
+    with pytest.raises(
+        ExportUnsupportedError, match=r"small_cnn cannot be written as a torch\.export program"
+    ):
+        export_program(ReadsData(), recipe, tmp_path / "model.pt2")
+    assert not (tmp_path / "model.pt2").exists()

@@ -6,7 +6,8 @@ from torch import nn
 from core.architectures import create
 from core.surgery.masking import insert_generators, remove_generators
 from core.units import Unit, find_units
-from tests.fixtures.blocks import CalledTwice, Encoder, Grouped, TokenHead
+from tests.fixtures.blocks import CalledTwice, Grouped
+from tests.fixtures.encoders import Encoder, TokenHead
 from tests.fixtures.networks import (
     Chain,
     ConvolutionalHead,

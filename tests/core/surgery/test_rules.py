@@ -11,13 +11,13 @@ from tests.fixtures.blocks import (
     Attributes,
     BatchJoined,
     CalledTwice,
-    Encoder,
     Grouped,
     KeywordCalls,
     LayerScale,
     SqueezedMaps,
     UnknownOperation,
 )
+from tests.fixtures.encoders import Encoder
 from tests.fixtures.networks import (
     Chain,
     Concatenated,
