@@ -110,7 +110,10 @@ class TrainSpec(TrainOptions):
         None, ge=10, le=10_000_000, description="Train on the first N images of the fixed order."
     )
     checkpoint_interval_s: float = Field(
-        30.0, ge=0, le=3600, description="Seconds between checkpoints; 0 = every step."
+        30.0,
+        ge=0,
+        le=3600,
+        description="Seconds between checkpoints; 0 = every step. A better epoch than before has one too.",
     )
     teacher_model_id: Identifier | None = Field(
         None, description="Learn from this trained model of the same dataset too, by distillation."

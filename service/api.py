@@ -37,4 +37,4 @@ def include_routers(app: FastAPI) -> None:
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(job_events.ticketed_router, dependencies=strict)
     app.include_router(health.router)
-    app.include_router(metrics_endpoint.router)
+    app.include_router(metrics_endpoint.router, dependencies=strict)

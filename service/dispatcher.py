@@ -123,13 +123,13 @@ class Dispatcher:
             slots = outbox.idle_slots(session, queue)
         for published in range(slots):
             with self._database.read() as session:
-                job_id = fairness.next_job(session, queue, self._settings.tenant_max_running)
-            if job_id is None:
+                hint = fairness.next_hint(session, queue, self._settings.tenant_max_running)
+            if hint is None:
                 return published
             # Published before it is marked: cut off in between, it is published twice, which is harmless.
-            self._publisher.publish(job_id, queue)
+            self._publisher.publish(hint.job_id, queue)
             with self._database.write() as session:
-                outbox.mark_published(session, job_id, self._settings.publish_timeout_s)
+                outbox.mark_published(session, hint, self._settings.publish_timeout_s)
         return slots
 
     def reap(self) -> None:

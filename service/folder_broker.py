@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -10,6 +11,17 @@ from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
 from service.platform.settings import FOLDER_SCHEME
+
+_STRAY_S = 60.0
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote or read a message: milliseconds' work."""
+    for path in (*folder.glob("*.draft"), *folder.glob("*.taken")):
+        with suppress(FileNotFoundError):  # its reader is done with it
+            # The change of the name counts: the message may have waited for long.
+            if time.time() - path.stat().st_ctime > _STRAY_S:
+                path.unlink()
 
 
 class Channel(filesystem.Channel):

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from celery import Celery
 from kombu import Queue
 
-import service.folder_broker  # noqa: F401 - makes its transport known
+from service.folder_broker import remove_strays  # the module makes its transport known, too
 from service.platform.settings import Settings
 
 TASK = "cleave.run_job"
@@ -68,12 +68,13 @@ def create_celery(settings: Settings) -> Celery:
 
 
 def prepare_broker(settings: Settings) -> None:
-    """Make the folders of the filesystem broker; nothing to do for a broker with a server."""
+    """Make the folders of the filesystem broker, and tidy them; nothing to do for a broker with a server."""
     if settings.broker_url is None:
         # Private: whoever can write here can make a worker look at a job.
         settings.broker_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("messages", "control"):
             (settings.broker_dir / name).mkdir(exist_ok=True, mode=0o700)
+        remove_strays(settings.broker_dir / "messages")
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

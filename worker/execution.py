@@ -23,7 +23,7 @@ from worker.checking import run_check
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.recorder import Recorder
-from worker.staging import Stage
+from worker.staging import Stage, no_room
 from worker.supervision import Finished, Outcome, Supervision
 
 _LOG = logging.getLogger(__name__)
@@ -127,7 +127,8 @@ class Attempt:
                 return self._finish(outcome.result)
             except (ServiceError, SQLAlchemyError, OSError, ValueError) as error:
                 _LOG.exception("the result of %s cannot be recorded", self._claim.lease.job_id)
-                outcome = Failed("result_not_recorded", type(error).__name__, "internal")
+                cause = "infra" if no_room(error) else "internal"
+                outcome = Failed("result_not_recorded", type(error).__name__, cause)
         if isinstance(outcome, Checked):  # only a check is answered like this
             outcome = Failed("no_result", "The runner ended without a result.", "internal")
         ending, settings = outcome, self._context.settings

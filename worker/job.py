@@ -9,6 +9,7 @@ from core.errors import CoreError, Interrupted
 from core.results import AnyReport, CheckedReport, FailureReport, ResultReport, RunnerInput, StoppedReport
 from core.specs import parse_job_spec
 from worker.runners import CHECK, RUNNERS
+from worker.staging import no_room
 
 _LOG = logging.getLogger(__name__)
 TERMINAL = (ResultReport, CheckedReport, FailureReport, StoppedReport)
@@ -39,6 +40,8 @@ def _failure_of(error: Exception) -> FailureReport:
     _LOG.error("job failed", exc_info=error)
     if refusal is not None:
         return _failure("out_of_memory", f"Not enough memory: {_first_line(refusal)}.", "oom")
+    if no_room(error):
+        return _failure("storage_full", "The worker has no room for what is being written.", "infra")
     return _failure("internal_error", f"{type(error).__name__}; the worker's log has more.", "internal")
 
 

@@ -1,8 +1,16 @@
 """Where an attempt's runner writes files before they are published: one folder for each lease."""
 
+import errno
 import shutil
 from contextlib import suppress
 from pathlib import Path
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether this error, or what caused it, says that the disk is full."""
+    while error is not None and getattr(error, "errno", None) not in {errno.ENOSPC, errno.EDQUOT}:
+        error = error.__cause__
+    return error is not None
 
 
 class Stage:

@@ -22,7 +22,7 @@ _LESS_MEMORY = "A smaller batch_size or a larger gradient_accumulation takes les
 
 @dataclass(frozen=True)
 class Failed:
-    """The runner named what went wrong. `cause`: user, oom, internal."""
+    """The runner named what went wrong. `cause`: user, oom, infra, internal."""
 
     code: str
     message: str

@@ -14,18 +14,18 @@ from service.platform.clock import db_now
 from service.tenants.tables import Tenant
 
 
-def next_job(session: Session, queue: str, max_running: int | None) -> str | None:
-    """The job to publish next; None when none is due, or only those of tenants at their limit.
+def next_hint(session: Session, queue: str, max_running: int | None) -> OutboxMessage | None:
+    """The hint to publish next; None when none is due, or only those of tenants at their limit.
 
     Highest priority first, with a point for every ten minutes of waiting; among equal ones that of the tenant
     with fewer running jobs (and hints under way), then the longest waiting. `max_running`: the limit of
     tenants without one of their own.
     """
-    return session.scalar(next_job_statement(queue, max_running))
+    return session.scalar(next_hint_statement(queue, max_running))
 
 
-def next_job_statement(queue: str, max_running: int | None) -> Select[str]:
-    """The question `next_job` asks."""
+def next_hint_statement(queue: str, max_running: int | None) -> Select[OutboxMessage]:
+    """The question `next_hint` asks."""
     waiting = aliased(OutboxMessage)
     first = (
         select(waiting.job_id)
@@ -42,7 +42,7 @@ def next_job_statement(queue: str, max_running: int | None) -> Select[str]:
     busy = select(taken.c.tenant_id, func.count().label("jobs")).group_by(taken.c.tenant_id).subquery()
     jobs, limit = func.coalesce(busy.c.jobs, 0), func.coalesce(Tenant.max_running, max_running)
     return (
-        select(OutboxMessage.job_id)
+        select(OutboxMessage)
         .select_from(Tenant)
         .join(OutboxMessage, OutboxMessage.job_id == first)
         .outerjoin(busy, busy.c.tenant_id == Tenant.id)

@@ -4,16 +4,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, delete, func, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.jobs import retries
+from service.jobs import quotas, repository, retries
 from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import Job, JobAttempt, OutboxMessage
-from service.jobs.transitions import Lease, LeaseLost, await_check, change, move, requeue
+from service.jobs.transitions import Lease, LeaseLost, await_check, change, drop_hint, hint, move, requeue
 from service.platform.clock import db_now
 
 StopWish = Literal["cancel", "pause"]
+_BEFORE = {JobState.RUNNING: JobState.QUEUED.value, JobState.VALIDATING: JobState.PENDING.value}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Claim:
     attempt: int
     spec: dict[str, Any]
     spent_s: float
+
+    @classmethod
+    def of(cls, job: Job, spent_s: float = 0.0, overrides: dict[str, Any] | None = None) -> "Claim":
+        """Of a job that was taken."""
+        lease = Lease(job_id=job.id, token=job.lease_token, owner=str(job.lease_owner))
+        return cls(lease, job.tenant_id, job.kind, job.attempt, {**job.spec, **(overrides or {})}, spent_s)
 
 
 @dataclass(frozen=True)
@@ -49,43 +56,62 @@ def claim(
     `queues`: those that the worker serves. A late hint to check a training must not start it.
     """
     served = [Job.kind == "train" if queue == "train" else Job.kind != "train" for queue in queues]
-    taken: Any = {
-        "state": JobState.RUNNING.value,
+    begun: dict[str, Any] = {
         "attempt": Job.attempt + 1,
-        "lease_token": Job.lease_token + 1,
-        "lease_owner": owner,
-        "lease_expires_at": db_now() + _ms(ttl_s),
         "started_at": func.coalesce(Job.started_at, db_now()),
         "expires_at": None,
         "progress": {},
-        "version": Job.version + 1,
     }
-    job = session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.state == JobState.QUEUED.value,
-            or_(*served),
-            Job.cancel_requested_at.is_(None),
-            Job.available_at <= db_now(),
-        )
-        .values(taken)
-        .returning(Job),
-        execution_options={"populate_existing": True, "synchronize_session": False},
-    )
+    job = take(session, job_id, owner, ttl_s, JobState.RUNNING, or_(*served), **begun)
     if job is None:
         return None
-    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
     spent_s = _spent_s(session, job_id)
     data, overrides = {"attempt": job.attempt}, retries.overrides(session, job)
     attempt = JobAttempt(job_id=job.id, lease_token=job.lease_token, worker_id=owner, **data)
     attempt.overrides = overrides
     session.add(attempt)
     told = {**data, "outcome": None, **({"overrides": overrides} if overrides else {})}
-    started = [("job.state", {"state": job.state, **data}), ("job.attempt", told)]
-    change(session, job_id, {}, events=started)
-    lease = Lease(job_id=job.id, token=job.lease_token, owner=owner)
-    return Claim(lease, job.tenant_id, job.kind, job.attempt, {**job.spec, **(overrides or {})}, spent_s)
+    state: dict[str, Any] = {"state": job.state, **data}
+    change(session, job_id, {}, events=[("job.state", state), ("job.attempt", told)])
+    return Claim.of(job, spent_s, overrides)
+
+
+def take(
+    session: Session, job_id: str, owner: str, ttl_s: float, to: JobState, *conditions: Any, **values: Any
+) -> Job | None:
+    """The job in state `to`, with a new lease and without its hint; None when it may not start (now)."""
+    source, job = _BEFORE[to], repository.find(session, job_id)
+    if job is None or job.state != source:
+        return None
+    if not quotas.may_start(session, job.tenant_id):
+        job = repository.find_locked(session, job_id)
+        if job is not None and job.state == source and job.paused_at is None:
+            hint(session, job)  # for when another of the tenant's jobs has ended
+        return None
+    taken: dict[str, Any] = {
+        "state": to.value,
+        "lease_token": Job.lease_token + 1,
+        "lease_owner": owner,
+        "lease_expires_at": db_now() + _ms(ttl_s),
+        "version": Job.version + 1,
+        **values,
+    }
+    startable = (
+        Job.cancel_requested_at.is_(None),
+        Job.paused_at.is_(None),
+        Job.available_at <= db_now(),
+        Job.expires_at.is_(None) | (Job.expires_at > db_now()),
+    )
+    job = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state == source, *startable, *conditions)
+        .values(taken)
+        .returning(Job),
+        execution_options={"populate_existing": True, "synchronize_session": False},
+    )
+    if job is not None:
+        drop_hint(session, job_id)
+    return job
 
 
 def renew(session: Session, lease: Lease, ttl_s: float) -> StopWish | None:
@@ -164,12 +190,11 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
 
 
 def _reap_check(session: Session, job: Job, max_infra_attempts: int) -> None:
-    # No attempt has begun, so the tokens count the checks.
-    if job.lease_token < max_infra_attempts:
-        await_check(session, job.id)
+    lost = job.checks_lost + 1
+    if lost < max_infra_attempts:
+        await_check(session, job.id, retries.pause_s(lost - retries.LOST_AT_ONCE), checks_lost=lost)
     else:
-        error = {**worker_lost_error(job.lease_token), "attempt": job.attempt}
-        move(session, job.id, JobState.FAILED, error=error)
+        move(session, job.id, JobState.FAILED, error=worker_lost_error(job.attempt, "checks"))
 
 
 def expire_all(session: Session) -> None:
@@ -185,12 +210,12 @@ def expire_all(session: Session) -> None:
     )
 
 
-def worker_lost_error(attempt: int) -> dict[str, Any]:
-    """The job's error once too many attempts were lost with their machine or process."""
+def worker_lost_error(attempt: int, lost: str = "attempts") -> dict[str, Any]:
+    """The job's error once too many attempts, or checks, were lost with their machine or process."""
     return {
         "code": "worker_lost",
         "cause": "infra",
-        "message": f"{attempt} attempts were lost with their worker; the job is not tried again.",
+        "message": f"Too many {lost} were lost with their worker; the job is not tried again.",
         "retryable": True,
         "attempt": attempt,
     }

@@ -38,11 +38,19 @@ def idle_slots(session: Session, queue: str) -> int:
     return max(0, workers - (travelling or 0))
 
 
-def mark_published(session: Session, job_id: str, publish_timeout_s: float) -> None:
-    """Publish again unless somebody claims the job (which deletes the hint) in time."""
+def mark_published(session: Session, sent: OutboxMessage, publish_timeout_s: float) -> None:
+    """Publish again unless somebody claims the job (which deletes the hint) in time.
+
+    A newer hint than the one that was published, of a job that was claimed and queued again meanwhile, stays
+    as it is.
+    """
     session.execute(
         update(OutboxMessage)
-        .where(OutboxMessage.job_id == job_id)
+        .where(
+            OutboxMessage.job_id == sent.job_id,
+            OutboxMessage.published == sent.published,
+            OutboxMessage.publish_at == sent.publish_at,
+        )
         .values(publish_at=db_now() + round(publish_timeout_s * 1000), published=OutboxMessage.published + 1)
         .execution_options(synchronize_session=False)
     )
@@ -67,7 +75,7 @@ def mend(session: Session, job_id: str) -> None:
     if job is not None and job.state == JobState.INTERRUPTED.value:
         release(session, job)
     elif job is not None and job.paused_at is None and job.state in _CLAIMABLE:
-        hint(session, job, job.available_at)
+        hint(session, job)
 
 
 def forget(session: Session) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, String, cast, func, select
 from sqlalchemy.orm import Session
 
-from service.jobs.states import TERMINAL, JobState
+from service.jobs.states import ACTIVE, TERMINAL, JobState
 from service.jobs.tables import Checkpoint, Job, JobAttempt, JobEvent
 from service.models.tables import Metric
 from service.platform.pagination import Page, PageRequest, fetch_page
@@ -39,6 +39,12 @@ def active_jobs_naming(session: Session, text: str, limit: int = 3) -> list[str]
     named = cast(Job.spec, String).contains(text, autoescape=True)
     rows = select(Job.id).where(Job.state.not_in(list(TERMINAL)), named)
     return list(session.scalars(rows.limit(limit)))
+
+
+def count_active(session: Session, tenant_id: str) -> int:
+    """The tenant's jobs that a worker has."""
+    active = select(func.count()).where(Job.state.in_(list(ACTIVE)), Job.tenant_id == tenant_id)
+    return session.scalar(active) or 0
 
 
 def page_of_jobs(

@@ -11,6 +11,8 @@ from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.platform.settings import Settings
 
 CRASHES_WITHOUT_PROGRESS = 3
+# The first that is lost is followed at once: the pauses begin with the second.
+LOST_AT_ONCE = 2
 _LOST = ("infra", "stalled")
 _LONGEST_DELAY_S = 60.0
 _MOST_DOUBLINGS, _MOST_PIECES = 4, 256
@@ -36,7 +38,11 @@ def delay_s(session: Session, job: Job, cause: str, allowed: int) -> float | Non
     alike = select(func.count()).where(JobAttempt.job_id == job.id, JobAttempt.cause.in_(causes))
     if (session.scalar(alike) or 0) >= allowed:
         return None
-    doublings = len(_fruitless(session, job.id)) - (2 if cause in _LOST else 1)
+    return pause_s(len(_fruitless(session, job.id)) - (LOST_AT_ONCE if cause in _LOST else 1))
+
+
+def pause_s(doublings: int) -> float:
+    """One second, doubled so often; none where `doublings` is negative."""
     return min(2.0**doublings, _LONGEST_DELAY_S) if doublings >= 0 else 0.0
 
 

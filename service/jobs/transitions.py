@@ -7,7 +7,6 @@ A worker's change carries its lease: it changes nothing once the reaper or anoth
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, update
@@ -127,13 +126,16 @@ def queue_again(
     values = {"queued_at": db_now(), "available_at": due, "paused_at": None, **NO_LEASE}
     job = move(session, job_id, JobState.QUEUED, lease=lease, **values)
     if job is not None:
-        hint(session, job, job.available_at)
+        hint(session, job)
     return job
 
 
-def await_check(session: Session, job_id: str, *, lease: Lease | None = None) -> Job | None:
+def await_check(
+    session: Session, job_id: str, delay_s: float = 0.0, *, lease: Lease | None = None, **values: Any
+) -> Job | None:
     """validating -> pending: the check is over without a word, another worker makes it anew."""
-    job = move(session, job_id, JobState.PENDING, lease=lease, sources={JobState.VALIDATING}, **NO_LEASE)
+    values |= {"available_at": db_now() + round(delay_s * 1000), **NO_LEASE}
+    job = move(session, job_id, JobState.PENDING, lease=lease, sources={JobState.VALIDATING}, **values)
     if job is not None:
         hint(session, job)
     return job
@@ -144,8 +146,8 @@ def drop_hint(session: Session, job_id: str) -> None:
     session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
 
 
-def hint(session: Session, job: Job, due: datetime | None = None) -> None:
-    """Ask the dispatcher to publish the job's id; replaces an older hint."""
+def hint(session: Session, job: Job) -> None:
+    """Ask the dispatcher to publish the job's id once it is available; replaces an older hint."""
     drop_hint(session, job.id)
     since = round((job.queued_at or job.created_at).timestamp() * 1000)
     message = OutboxMessage(
@@ -153,8 +155,7 @@ def hint(session: Session, job: Job, due: datetime | None = None) -> None:
         tenant_id=job.tenant_id,
         queue=queue_of(job.kind, job.state),
         turn=since - job.priority * AGEING_MS,
+        publish_at=job.available_at,
     )
-    if due is not None:
-        message.publish_at = due
     session.add(message)
     session.flush()

@@ -11,16 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.specs import ARCHITECTURES, TrainSpec
-from service.jobs import leases, repository
+from service.jobs import leases
 from service.jobs.endings import Ending, Failed, Stopped
 from service.jobs.leases import Claim
 from service.jobs.states import JobState
-from service.jobs.tables import Job
-from service.jobs.transitions import Lease, await_check, change, drop_hint, move, queue_again
-from service.platform.clock import db_now
+from service.jobs.transitions import Lease, await_check, change, move, queue_again
 
-# What this worker lacks, the one that trains may have.
-_OF_THIS_WORKER = ("package_missing",)
+# What this worker lacks, or is too old to know, the one that trains may have.
+_OF_THIS_WORKER = ("package_missing", "unknown_architecture")
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,11 @@ def needs_check(spec: object) -> bool:
 
 def claim(session: Session, job_id: str, owner: str, ttl_s: float) -> Claim | None:
     """Take the check of a pending job; None when there is none to make."""
-    job = repository.find_locked(session, job_id)
-    if job is None or job.state != JobState.PENDING.value or job.paused_at is not None:
+    job = leases.take(session, job_id, owner, ttl_s, JobState.VALIDATING)
+    if job is None:
         return None
-    taken: dict[str, Any] = {
-        "lease_token": Job.lease_token + 1,
-        "lease_owner": owner,
-        "lease_expires_at": db_now() + round(ttl_s * 1000),
-    }
-    move(session, job_id, JobState.VALIDATING, **taken)
-    drop_hint(session, job_id)
-    lease = Lease(job_id=job.id, token=job.lease_token, owner=owner)
-    return Claim(lease, job.tenant_id, job.kind, job.attempt, dict(job.spec), spent_s=0.0)
+    change(session, job_id, {}, events=[("job.state", {"state": job.state})])
+    return Claim.of(job)
 
 
 def settle(session: Session, lease: Lease, ending: Checked | Ending) -> JobState:

@@ -1,6 +1,7 @@
 """Who may call: tenants and their API keys."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -36,16 +37,16 @@ def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> str:
     return repository.ensure_tenant(session, name)
 
 
-def max_queued(session: Session, tenant_id: str) -> int | None:
-    """How many jobs of the tenant may wait; None = any number.
+def job_limit(session: Session, tenant_id: str, name: Literal["max_running", "max_queued"]) -> int | None:
+    """How many jobs of the tenant may run, or wait; None = any number.
 
     Where there is a limit, the tenant is locked until the transaction ends: what is counted stays true.
     """
-    everybody = settings_of(session).tenant_max_queued
-    own = session.get_one(Tenant, tenant_id).max_queued
+    everybody: int | None = getattr(settings_of(session), f"tenant_{name}")
+    own: int | None = getattr(session.get_one(Tenant, tenant_id), name)
     if own is None and everybody is None:
         return None
-    own = repository.find_locked(session, tenant_id).max_queued
+    own = getattr(repository.find_locked(session, tenant_id), name)
     return everybody if own is None else own
 
 

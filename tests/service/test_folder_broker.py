@@ -1,6 +1,7 @@
 """The broker of the embedded mode: every message arrives once and whole, with readers in its way."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
@@ -14,6 +15,20 @@ from service.queue import create_celery, prepare_broker
 from tests.fixtures.database import settings_for
 
 MESSAGES = 300
+
+
+def test_what_killed_processes_left_goes_at_the_next_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.broker_dir / "messages"
+    for suffix in ("draft", "taken", "msg"):
+        (folder / f"1_a.train.{suffix}").write_text("{}")
+    prepare_broker(settings)
+    assert len(list(folder.iterdir())) == 3  # somebody may be at it
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 120)
+    prepare_broker(settings)
+    assert [path.name for path in folder.iterdir()] == ["1_a.train.msg"]
 
 
 @pytest.fixture

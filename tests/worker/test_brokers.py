@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from core.specs import ExtractSpec
 from service.dispatcher import Dispatcher
 from service.jobs import outbox, service
-from service.jobs.tables import Job, JobAttempt, Worker
+from service.jobs.tables import Job, JobAttempt, OutboxMessage, Worker
 from service.platform.database import Database
 from service.platform.settings import Settings, environment_of
 from service.queue import CeleryPublisher, create_celery, prepare_broker
@@ -148,7 +148,8 @@ def test_doubled_and_dropped_hints_start_each_job_once(
         for job_id in dropped:
             publisher.publish(job_id, "short")
             with database.write() as session:
-                outbox.mark_published(session, job_id, settings.publish_timeout_s)
+                sent = session.get_one(OutboxMessage, job_id)
+                outbox.mark_published(session, sent, settings.publish_timeout_s)
         with app.connection_for_write() as connection:
             channel: Any = connection.default_channel  # the stubs do not know what every transport has
             assert channel.queue_purge("short") == len(dropped)

@@ -1,10 +1,14 @@
 """Attempts with real runners: success, kill, cancel, timeout, drain, and a lease that is lost meanwhile."""
 
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 from sqlalchemy import select
 
@@ -15,6 +19,7 @@ from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.models.tables import Metric, Model
 from service.platform.database import Database
 from service.platform.settings import Settings
+from service.platform.storage import ArtifactStore, StoredBlob
 from tests.fixtures.jobs import queued, read_job, states_of
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.conftest import Drain
@@ -172,6 +177,20 @@ def test_a_worker_that_lost_its_lease_kills_its_runner_and_publishes_nothing(
     assert runner_pids() == []
     with database.read() as session:
         assert session.scalars(select(Artifact)).all() == []
+
+
+class Full:
+    """A store without room."""
+
+    def ingest(self, _: Path) -> StoredBlob:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+def test_a_full_disk_is_no_fault_of_the_job(database: Database, tenant: str, context: WorkerContext) -> None:
+    job_id = queued(database, tenant, epochs=1, max_train_samples=64)
+    execute(replace(context, store=cast(ArtifactStore, Full())), job_id)
+    assert read_job(database, job_id).state == "queued"
+    assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
 
 
 def test_the_users_mistake_fails_the_job_at_once(

@@ -1,7 +1,15 @@
 """An attempt's own folder: attempts that are over leave nothing, a later one is left alone."""
 
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from core.results import AnyReport, FailureReport, Progress
+from tests.worker.test_process import job as evaluation
+from worker.job import reports_of
+from worker.runners import RUNNERS
 from worker.staging import Stage
 
 
@@ -24,3 +32,17 @@ def test_the_last_one_takes_the_jobs_folder_along(tmp_path: Path) -> None:
     stage.close()
     assert list(tmp_path.iterdir()) == []
     stage.close()
+
+
+def test_a_full_disk_is_told_as_the_machines_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def write(*_: object) -> Iterator[AnyReport]:
+        yield Progress(phase="save", step=0, total=1)
+        try:
+            raise OSError(errno.ENOSPC, "no space left")
+        except OSError as error:
+            raise RuntimeError("cannot write") from error
+
+    monkeypatch.setitem(RUNNERS, "evaluate", write)
+    *_, last = reports_of(evaluation(tmp_path).model_dump_json().encode(), lambda: False)
+    assert isinstance(last, FailureReport)
+    assert (last.code, last.cause) == ("storage_full", "infra")

@@ -36,6 +36,10 @@ class Known:
     figures: list[int] = field(default_factory=list)
     patience_s: float | None = None  # None once it has run: then it never expires
 
+    @property
+    def outdated(self) -> bool:
+        return self.patience_s is not None and self.patience_s < 0
+
     def start(self, lease: Lease) -> None:
         self.state, self.holder, self.age_s = JobState.RUNNING, lease, 0.0
         self.ready_at, self.checkpointed, self.patience_s = 0.0, False, None

@@ -85,9 +85,10 @@ class JobMachine(RuleBasedStateMachine):
         with self.database.write() as session:
             claim = leases.claim(session, job_id, owner, TTL_S)
         if claim is None:
-            assert job.state is not JobState.QUEUED or job.ready_at > asked_at
+            assert job.state is not JobState.QUEUED or job.ready_at > asked_at or job.outdated
             return multiple()
         assert job.state is JobState.QUEUED
+        assert not job.outdated
         assert time.monotonic() > job.ready_at - 0.5  # the pause began before the model heard of it
         job.start(claim.lease)
         return claim.lease
@@ -195,7 +196,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def expire(self, job_id: str) -> None:
         job = self.known[job_id]
-        outdated = job.state not in TERMINAL and job.patience_s is not None and job.patience_s < 0
+        outdated = job.state not in TERMINAL and job.outdated
         with self.database.write() as session:
             assert (job_id in expiry.outdated(session)) == outdated
             expiry.expire(session, job_id)
@@ -206,9 +207,11 @@ class JobMachine(RuleBasedStateMachine):
     def publish(self, job_id: str) -> None:
         """A hint that goes out, is lost or comes twice changes no job."""
         with self.database.write() as session:
-            due = fairness.next_job(session, "train", None)
-            assert due is None or self.known[due].state is JobState.QUEUED
-            outbox.mark_published(session, job_id, 30.0)
+            due = fairness.next_hint(session, "train", None)
+            assert due is None or self.known[due.job_id].state is JobState.QUEUED
+            sent = session.get(OutboxMessage, job_id)
+            if sent is not None:
+                outbox.mark_published(session, sent, 30.0)
 
     @rule(job_id=jobs)
     def lose_the_row_of_a_hint(self, job_id: str) -> None:

@@ -111,6 +111,24 @@ class TestRelay:
         dispatcher.once()
         assert broker.published == [(job_id, "train")]
 
+    def test_a_newer_hint_is_not_taken_for_the_one_that_was_published(
+        self, database: Database, tenant: str, settings: Settings
+    ) -> None:
+        """The worker was faster than the note that the hint went out."""
+        add_worker(database)
+        job_id = queued(database, tenant)
+
+        class AtOnce(Recorder):
+            def publish(self, job_id: str, queue: str) -> None:  # noqa: ARG002
+                claim = claimed(database, job_id)
+                with database.write() as session:
+                    settle(session, claim.lease, Failed("internal_error", "A fault.", "internal"), settings)
+
+        assert Dispatcher(database, AtOnce(), settings).relay("train") == 1
+        with database.read() as session:
+            hint = session.get_one(OutboxMessage, job_id)
+        assert (hint.published, hint.publish_at) == (0, read_job(database, job_id).available_at)
+
 
 class TestCare:
     def test_a_new_start_publishes_again_what_was_under_way_and_keeps_delays(

@@ -69,6 +69,17 @@ class TestSettle:
         assert (job.error["code"], job.error["cause"]) == ("some_code", cause)
         assert ("batch_size" in job.error["message"]) is (cause == "oom")
 
+    def test_a_full_disk_is_the_machines_and_the_error_says_to_try_again(
+        self, database: Database, tenant: str, settings: Settings
+    ) -> None:
+        job_id, full = queued(database, tenant), Failed("storage_full", "No room.", "infra")
+        ends = [self.end(database, job_id, full, settings) for _ in range(settings.max_infra_attempts)]
+        assert [state for state, _ in ends] == ["queued"] * (len(ends) - 1) + ["failed"]
+        assert [delay_s for _, delay_s in ends[:9]] == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+        job = read_job(database, job_id)
+        assert job.error is not None
+        assert (job.error["code"], job.error["retryable"]) == ("storage_full", True)
+
     @pytest.mark.parametrize(
         ("batch_size", "accumulation", "expected"),
         [(128, 1, [1, 2, 4, 8, 16]), (16, 2, [2, 4, 8]), (3, 1, [1])],

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select, update
 
 from service.dispatcher import Dispatcher
-from service.jobs import expiry, leases, service
+from service.jobs import expiry, leases, service, validation
 from service.jobs.tables import Job, OutboxMessage
 from service.platform.clock import db_now
 from service.platform.database import Database
@@ -44,6 +44,17 @@ def test_an_outdated_job_ends_with_its_reason_and_without_a_hint(
         assert leases.claim(session, late, "wrk_late", 60.0) is None
 
 
+def test_an_outdated_one_never_starts(database: Database, tenant: str) -> None:
+    """Also before the dispatcher has seen that its time is over."""
+    job_id = queued(database, tenant, expires_after_s=60)
+    unchecked = queued(database, tenant, expires_after_s=60, architecture="torchvision:resnet18")
+    for late in (job_id, unchecked):
+        make_outdated(database, late)
+    with database.write() as session:
+        assert leases.claim(session, job_id, "wrk_late", 60.0) is None
+        assert validation.claim(session, unchecked, "wrk_late", 60.0) is None
+
+
 def test_the_time_counts_from_being_accepted(database: Database, tenant: str) -> None:
     job = read_job(database, queued(database, tenant, expires_after_s=90))
     assert job.expires_at is not None
@@ -64,9 +75,8 @@ def test_what_has_run_once_never_expires(database: Database, tenant: str, dispat
 
 def test_started_or_cancelled_between_being_listed_and_ended(database: Database, tenant: str) -> None:
     started, cancelled = (queued(database, tenant, expires_after_s=60) for _ in range(2))
-    for job_id in (started, cancelled):
-        make_outdated(database, job_id)
     claimed(database, started)
+    make_outdated(database, cancelled)
     with database.write() as session:
         service.cancel(session, cancelled)
         for job_id in (started, cancelled):

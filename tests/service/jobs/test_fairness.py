@@ -26,13 +26,22 @@ def other(database: Database) -> str:
 
 def next_job(database: Database, max_running: int | None = None) -> str | None:
     with database.read() as session:
-        return fairness.next_job(session, "train", max_running)
+        hint = fairness.next_hint(session, "train", max_running)
+        return hint.job_id if hint else None
 
 
 def wait_longer(database: Database, job_id: str, minutes: int) -> None:
     with database.write() as session:
         aged = update(OutboxMessage).where(OutboxMessage.job_id == job_id)
         session.execute(aged.values(turn=OutboxMessage.turn - minutes * 60_000))
+
+
+def in_turn(database: Database, *job_ids: str, priority: int = 50) -> None:
+    """Queued a millisecond after each other, with no ten-minute mark in between."""
+    with database.write() as session:
+        for number, job_id in enumerate(job_ids):
+            queued_at = update(OutboxMessage).where(OutboxMessage.job_id == job_id)
+            session.execute(queued_at.values(turn=(1000 - priority) * AGEING_MS + number))
 
 
 def published(database: Database, settings: Settings, workers: int) -> list[str]:
@@ -62,16 +71,18 @@ class TestOrder:
     ) -> None:
         many = [queued(database, tenant) for _ in range(4)]
         few = [queued(database, other) for _ in range(2)]
+        in_turn(database, *many, *few)
         assert published(database, settings, 5) == [many[0], few[0], many[1], few[1], many[2]]
 
     def test_running_jobs_count_and_priority_wins_over_them(
         self, database: Database, tenant: str, other: str
     ) -> None:
         claimed(database, queued(database, tenant))
-        queued(database, tenant)
-        foreign = queued(database, other)
+        own, foreign = queued(database, tenant), queued(database, other)
+        in_turn(database, own, foreign)
         assert next_job(database) == foreign
         urgent = queued(database, tenant, priority=60)
+        in_turn(database, urgent, priority=60)
         assert next_job(database) == urgent
 
 
@@ -98,6 +109,33 @@ class TestLimits:
         with database.write() as session:
             limit_tenant(session, "default", {"max_running": 2})
         assert published(database, settings, 3) == jobs[:2]
+
+    def test_of_many_claimed_at_once_no_more_start_than_may(
+        self, database: Database, tenant: str, settings: Settings
+    ) -> None:
+        """Their hints went out before there was a limit; those refused are for the dispatcher again."""
+        jobs = [queued(database, tenant) for _ in range(6)]
+        assert len(published(database, settings, 6)) == 6
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_running": 2})
+        barrier, claims = threading.Barrier(6), []
+
+        def race(job_id: str) -> None:
+            barrier.wait()
+            with database.write() as session:
+                claims.append(leases.claim(session, job_id, f"wrk_{job_id[-4:]}", 60.0))
+
+        threads = [threading.Thread(target=race, args=(job_id,)) for job_id in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        started = [claim.lease.job_id for claim in claims if claim is not None]
+        assert len(started) == 2
+        assert next_job(database) is None
+        with database.write() as session:
+            limit_tenant(session, "default", {"max_running": 3})
+        assert next_job(database) in set(jobs) - set(started)
 
     def test_no_more_wait_than_may(self, database: Database, tenant: str, other: str) -> None:
         with database.write() as session:
@@ -147,7 +185,7 @@ def test_the_cost_does_not_grow_with_the_queue(database: Database, tenant: str) 
     seen: list[str] = []
     with database.read() as session:
         connection = session.connection()
-        statement = fairness.next_job_statement("train", None).compile(
+        statement = fairness.next_hint_statement("train", None).compile(
             connection, compile_kwargs={"literal_binds": True}
         )
         explain = (
@@ -160,11 +198,3 @@ def test_the_cost_does_not_grow_with_the_queue(database: Database, tenant: str) 
     assert "ix_outbox_turn" in plan
     assert "SCAN outbox" not in plan
     assert "Seq Scan on outbox" not in plan
-
-
-def test_a_claim_does_not_ask_for_the_limits(database: Database, tenant: str) -> None:
-    """They are the dispatcher's: what was published before a limit was set may still start."""
-    job_id = queued(database, tenant)
-    with database.write() as session:
-        limit_tenant(session, "default", {"max_running": 0})
-        assert leases.claim(session, job_id, "wrk_a", 60.0) is not None

@@ -6,7 +6,7 @@ from sqlalchemy import delete, update
 from service.dispatcher import Dispatcher
 from service.jobs import leases, metrics_endpoint, outbox
 from service.jobs.gauges import Figure
-from service.jobs.tables import Worker
+from service.jobs.tables import OutboxMessage, Worker
 from service.platform.database import Database
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed
@@ -36,7 +36,8 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
     claimed(database, running, owner="wrk_train1")
     with database.write() as session:
         for _ in range(4):
-            outbox.mark_published(session, waiting, publish_timeout_s=30)
+            sent = session.get_one(OutboxMessage, waiting, populate_existing=True)
+            outbox.mark_published(session, sent, publish_timeout_s=30)
     Dispatcher(database, Recorder(), api.settings).show()
     during = read(account)
     assert during[queued] == before.get(queued, 0) + 1
@@ -72,6 +73,11 @@ def test_large_figures_keep_their_digits() -> None:
     text = metrics_endpoint.render([Figure("attempts_total", "counter", 1234567, {"cause": "infra"})])
     name, value = text.splitlines()[-1].split(" ")
     assert (name, float(value)) == ('cleave_attempts_total{cause="infra"}', 1234567)
+
+
+def test_unknown_parameters_are_refused(account: Account) -> None:
+    answer = account.http.get("/metrics?x=1")
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_parameter")
 
 
 def test_a_key_is_needed(api: Api) -> None:

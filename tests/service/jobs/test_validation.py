@@ -1,16 +1,17 @@
 """pending -> validating -> queued: what only an engine can check is checked before it is queued."""
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from service.dispatcher import Dispatcher
 from service.jobs import leases, outbox, pausing, service, validation
 from service.jobs.endings import Crashed, Ending, Failed, Stopped
 from service.jobs.leases import Claim
 from service.jobs.states import JobState
-from service.jobs.tables import JobAttempt, OutboxMessage
+from service.jobs.tables import Job, JobAttempt, OutboxMessage
 from service.jobs.transitions import LeaseLost
 from service.jobs.validation import Checked
+from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.jobs import claimed, events_of, queued, read_job, states_of
@@ -85,6 +86,7 @@ class TestCheck:
             Stopped("timeout"),
             Failed("oom", "No memory.", "oom"),
             Failed("package_missing", "timm is not installed.", "user"),
+            Failed("unknown_architecture", "This worker is of an older version.", "user"),
         ],
     )
     def test_what_cannot_be_checked_is_left_to_the_training(
@@ -125,6 +127,36 @@ class TestLoss:
         job = read_job(database, job_id)
         assert job.error is not None
         assert (job.state, job.error["code"], job.error["attempt"]) == ("failed", "worker_lost", 0)
+        assert "checks were lost" in job.error["message"]
+
+    def test_each_is_followed_by_a_longer_pause(self, database: Database, tenant: str) -> None:
+        job_id = queued(database, tenant, **FOREIGN)
+        for pause_s in (0, 1, 2):
+            check_claimed(database, job_id)
+            lose_lease(database, job_id)
+            job = read_job(database, job_id)
+            with database.write() as session:
+                hint = session.get_one(OutboxMessage, job_id)
+                assert hint.publish_at == job.available_at
+                now = session.scalar(select(db_now()))
+                assert now is not None
+                assert pause_s - 1 < (job.available_at - now).total_seconds() <= pause_s
+                if pause_s:
+                    assert validation.claim(session, job_id, "wrk_early", 60.0) is None
+                session.execute(update(Job).values(available_at=db_now()))
+
+    def test_drains_and_pauses_are_none(self, database: Database, tenant: str) -> None:
+        job_id = queued(database, tenant, **FOREIGN)
+        for _ in range(3):
+            settle(database, check_claimed(database, job_id), Stopped("drain"))
+            check_claimed(database, job_id)
+            with database.write() as session:
+                pausing.pause(session, job_id)
+                pausing.resume(session, job_id)
+        check_claimed(database, job_id)
+        lose_lease(database, job_id, limit=2)
+        job = read_job(database, job_id)
+        assert (job.state, job.checks_lost) == ("pending", 1)
 
     def test_cancelling_takes_the_check_away(self, database: Database, tenant: str) -> None:
         job_id = queued(database, tenant, **FOREIGN)
