@@ -3,6 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from service.artifacts import endpoints as artifacts
+from service.bundles import endpoints as bundles
 from service.compositions import endpoints as compositions
 from service.datasets import endpoints as datasets
 from service.datasets import upload_endpoints as uploads
@@ -32,7 +33,8 @@ def include_routers(app: FastAPI) -> None:
     """Add the routes."""
     strict = [Depends(refuse_unknown_query)]
     for slice_ in (
-        jobs, job_events, datasets, uploads, models, modules, compositions, artifacts, workers, webhooks,
+        jobs, job_events, datasets, uploads, models, modules, compositions, artifacts, bundles, workers,
+        webhooks,
     ):  # fmt: skip
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(job_events.ticketed_router, dependencies=strict)

@@ -5,8 +5,9 @@ Starlette's own range parser had a quadratic-time flaw (CVE-2025-62727); one ran
 
 import base64
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.datastructures import Headers
@@ -27,54 +28,80 @@ class Span:
     length: int
 
 
-def respond(
-    artifact: Artifact,
-    store: ArtifactStore,
-    request_headers: Headers,
-    method: Literal["GET", "HEAD"],
-) -> Response:
-    """The answer to GET or HEAD of an artifact's content.
+@dataclass(frozen=True)
+class Representation:
+    """What a download offers. `read(start, length)` gives its bytes; `etag` is without the quotes.
+
+    `link` gives another address that serves the same, or None.
+    """
+
+    etag: str
+    size: int
+    filename: str
+    media_type: str
+    read: Callable[[int, int], Iterator[bytes]]
+    headers: Mapping[str, str]
+    link: Callable[[], str | None] = lambda: None
+
+
+def of_artifact(artifact: Artifact, store: ArtifactStore) -> Representation:
+    """An artifact's content, which never changes under its id."""
+    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+    return Representation(
+        etag=artifact.sha256,
+        size=artifact.size,
+        filename=artifact.filename,
+        media_type=artifact.media_type,
+        read=partial(store.open_range, artifact.sha256),
+        headers={
+            "Repr-Digest": f"sha-256=:{digest}:",
+            # A shared cache must not keep one tenant's file for another.
+            "Cache-Control": "private, max-age=31536000, immutable, no-transform",
+        },
+        link=partial(store.link, artifact.sha256, artifact.filename, artifact.media_type),
+    )
+
+
+def respond(offered: Representation, request_headers: Headers, method: str) -> Response:
+    """The answer to GET or HEAD of a download.
 
     Raises:
         PreconditionFailedError: If-Match names other content.
         RangeNotSatisfiableError: the range begins behind the end.
         ArtifactMissingError: the row exists but the blob does not.
     """
-    etag = f'"{artifact.sha256}"'
-    headers = _headers(artifact, etag)
+    etag = f'"{offered.etag}"'
+    headers = _headers(offered, etag)
     if (wanted := _list(request_headers, "if-match")) and not _names(wanted, etag, weak=False):
         raise PreconditionFailedError("The content has another digest.")
     if (known := _list(request_headers, "if-none-match")) and _names(known, etag, weak=True):
         return Response(status_code=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Vary")})
-    if method == "GET" and (elsewhere := store.link(artifact.sha256, artifact.filename, artifact.media_type)):
+    if method == "GET" and (elsewhere := offered.link()):
         # The bucket answers ranges itself; a cache must not keep an address that is soon void.
         return RedirectResponse(elsewhere, status_code=302, headers={"Cache-Control": "no-store"})
     # HEAD has no ranges (RFC 9110, 14.2).
-    span = _requested_span(request_headers, etag, artifact.size) if method == "GET" else None
+    span = _requested_span(request_headers, etag, offered.size) if method == "GET" else None
     status = 200 if span is None else 206
     if span is not None:
         last = span.start + span.length - 1
-        headers["Content-Range"] = f"bytes {span.start}-{last}/{artifact.size}"
-    span = span or Span(0, artifact.size)
+        headers["Content-Range"] = f"bytes {span.start}-{last}/{offered.size}"
+    span = span or Span(0, offered.size)
     headers["Content-Length"] = str(span.length)
-    chunks = store.open_range(artifact.sha256, span.start, span.length)
+    chunks = offered.read(span.start, span.length)
     if method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=artifact.media_type)
-    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=artifact.media_type)
+        return Response(status_code=status, headers=headers, media_type=offered.media_type)
+    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=offered.media_type)
 
 
-def _headers(artifact: Artifact, etag: str) -> dict[str, str]:
-    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+def _headers(offered: Representation, etag: str) -> dict[str, str]:
     return {
         "ETag": etag,
-        "Repr-Digest": f"sha-256=:{digest}:",
         "Accept-Ranges": "bytes",
-        "Content-Disposition": content_disposition(artifact.filename),
-        # The content of an id never changes; a shared cache must not keep one tenant's file for another.
-        "Cache-Control": "private, max-age=31536000, immutable, no-transform",
+        "Content-Disposition": content_disposition(offered.filename),
         "Vary": "Authorization, X-API-Key",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
+        **offered.headers,
     }
 
 

@@ -55,12 +55,16 @@ def get_artifact(artifact_id: str, session: Reader) -> ArtifactDetail:
 )
 def download_artifact(artifact_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
     """The content. Resume with `Range` and `If-Range`; the ETag is the sha256 to verify by."""
-    return content.respond(service.get(session, artifact_id), store, request.headers, "GET")
+    return content.respond(
+        content.of_artifact(service.get(session, artifact_id), store), request.headers, "GET"
+    )
 
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
 def inspect_artifact(artifact_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
-    return content.respond(service.get(session, artifact_id), store, request.headers, "HEAD")
+    return content.respond(
+        content.of_artifact(service.get(session, artifact_id), store), request.headers, "HEAD"
+    )
 
 
 @router.post("/{artifact_id}/sign", operation_id="artifacts_sign")
@@ -88,7 +92,7 @@ def download_signed(
     """The content, by a link from `POST /v1/artifacts/{id}/sign`; no API key."""
     with database.read() as session:
         artifact = service.get_signed(session, signer, artifact_id, signature)
-    return content.respond(artifact, store, request.headers, "GET" if request.method == "GET" else "HEAD")
+    return content.respond(content.of_artifact(artifact, store), request.headers, request.method)
 
 
 router.head("/{artifact_id}/signed", include_in_schema=False)(download_signed)

@@ -83,6 +83,21 @@ def download(
     output.table("verified downloads", ("file", "size", "sha256", "from"), rows)
 
 
+def bundle(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="ID", help="mdl_..., mod_... or cmp_...")],
+    destination: Annotated[Path, typer.Argument(help="A file, or a folder.")] = Path(),
+    as_json: JsonFlag = False,
+) -> None:
+    """Download all files as one zip, with a manifest and checksums; each file is verified."""
+    with connect(ctx) as client:
+        path = client.artifacts.bundle(source, destination)
+    if as_json:
+        output.print_json({"path": str(path), "size": path.stat().st_size})
+    else:
+        typer.echo(f"{path} ({output.size(path.stat().st_size)}), every file verified")
+
+
 def _follow(client: "CleaveClient", job_id: str) -> None:
     from service.cli.progress import wait_with_bar
 

@@ -64,7 +64,7 @@ _LOCAL: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
     registry.datasets, registry.architectures, registry.classes, compose.compose, compose.download,
-    registry.delete,
+    compose.bundle, registry.delete,
 )  # fmt: skip
 for command in _LOCAL:
     app.command(rich_help_panel=HERE)(command)

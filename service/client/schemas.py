@@ -50,6 +50,25 @@ class Artifact(Resource):
     url: str | None = None
 
 
+class ManifestFile(Resource):
+    """A file beside its manifest; `chunks_8mib` are the sha256 of each 8 MiB."""
+
+    path: str
+    role: str
+    size: int
+    sha256: str
+    chunks_8mib: list[str]
+
+
+class Manifest(Resource):
+    """Everything on record about a model, module or composition, with the digests of its files."""
+
+    id: str
+    kind: str
+    files: list[ManifestFile]
+    classes: list[str]
+
+
 class SignedLink(Resource):
     """A link that opens one artifact's content without an API key, until `expires_at`."""
 

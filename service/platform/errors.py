@@ -75,6 +75,10 @@ class CompositionNotReadyError(ConflictError):
     code, title = "composition_not_ready", "The composition is not built yet"
 
 
+class BundleTooLargeError(ConflictError):
+    code, title = "bundle_too_large", "The files are too large for one archive"
+
+
 class IdempotencyKeyReusedError(ServiceError):
     status, code, title = 422, "idempotency_key_reused", "Idempotency-Key was used with another body"
 

@@ -49,11 +49,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _problem_response(status) for status in statuses}
 
 
-def binary_response(description: str) -> dict[str, Any]:
+def binary_response(description: str, media_type: str = "application/octet-stream") -> dict[str, Any]:
     """The `responses` entry of a download."""
     return {
         "description": description,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
     }
 
 

@@ -37,6 +37,8 @@ class FoundBlob(StoredBlob):
 class ArtifactStore(Protocol):
     """What the service asks of a store. Callers never name a path: the key is the digest of the content."""
 
+    def __hash__(self) -> int: ...
+
     def ingest(self, path: Path) -> StoredBlob:
         """Take a finished local file into the store; the source is consumed; what is there is renewed."""
 

@@ -10,9 +10,14 @@ from typing import BinaryIO
 import httpx
 
 from service.client.aio.transport import AsyncTransport, backoff, describe, segment
-from service.client.errors import DigestMismatchError, DownloadInterruptedError, NoSuchFileError
-from service.client.files import Download
-from service.client.schemas import Artifact, SignedLink
+from service.client.errors import (
+    DigestMismatchError,
+    DownloadInterruptedError,
+    InvalidIdError,
+    NoSuchFileError,
+)
+from service.client.files import Download, check_bundle
+from service.client.schemas import Artifact, Manifest, SignedLink
 
 _FAILURES_IN_A_ROW = 5
 
@@ -31,6 +36,35 @@ class AsyncArtifactsClient:
         return await self._transport.post(
             f"/v1/artifacts/{segment(artifact_id)}/sign", SignedLink, {"ttl_s": ttl_s}
         )
+
+    async def manifest(self, owner_id: str) -> Manifest:
+        """Everything on record about a model, module or composition, with the digests of its files."""
+        return await self._transport.get(f"{_owner_path(owner_id)}/manifest", Manifest)
+
+    async def bundle(self, owner_id: str, destination: Path) -> Path:
+        """Fetch all files of a model, module or composition as one zip; verify each; rename into place.
+
+        Args:
+            destination: The file to write, or an existing folder to write `<id>.zip` into.
+
+        Raises:
+            DigestMismatchError: A file in it is not what the manifest says. Nothing is kept.
+            DownloadInterruptedError: The connection broke. Nothing is kept.
+        """
+        path = f"{_owner_path(owner_id)}/bundle"
+        target = destination / f"{owner_id}.zip" if destination.is_dir() else destination
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        try:
+            async with self._transport.stream(path) as response:
+                await _save(response, part)
+            await asyncio.to_thread(check_bundle, part)
+            part.replace(target)
+        except httpx.TransportError as error:
+            raise DownloadInterruptedError(f"{owner_id}: {describe(error)}; run it again") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return target
 
     async def download(
         self, artifact_id: str, destination: Path, expected_sha256: str | None = None
@@ -128,6 +162,20 @@ class AsyncArtifactsClient:
                 finally:
                     file.flush()
                     os.fsync(file.fileno())
+
+
+def _owner_path(owner_id: str) -> str:
+    kinds = {"mdl": "models", "mod": "modules", "cmp": "compositions"}
+    kind = kinds.get(owner_id.partition("_")[0])
+    if kind is None:
+        raise InvalidIdError(f"{owner_id!r} is no model, module or composition: mdl_, mod_ or cmp_")
+    return f"/v1/{kind}/{segment(owner_id)}"
+
+
+async def _save(response: httpx.Response, path: Path) -> None:
+    with path.open("wb") as file:
+        async for chunk in response.aiter_raw():
+            file.write(chunk)
 
 
 async def _copy(response: httpx.Response, file: BinaryIO, room: int) -> None:

@@ -94,7 +94,7 @@ class CuttingProxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
         self.statuses: list[int] = []
-        self.passed = 0
+        self.passed = self.conditions = 0
 
     def __enter__(self) -> "CuttingProxy":
         threading.Thread(target=self._accept, daemon=True).start()
@@ -116,6 +116,7 @@ class CuttingProxy:
         with suppress(OSError):
             while data := client.recv(65536):
                 server.sendall(data)
+                self.conditions += data.lower().count(b"\r\nif-range: ")
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         budget = self._per_connection
