@@ -7,6 +7,7 @@ sees them. Goal: p95 below 50 ms for every kind. Written to benchmarks/results a
 
 import argparse
 import json
+import os
 import random
 import socket
 import statistics
@@ -69,6 +70,7 @@ KINDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
     ),
     "modules: since, best": lambda: ("modules", {"created_at[gte]": _since(), "sort": "-f1"}),
     "modules: f1, size, newest": lambda: ("modules", {"min_f1": 0.99, "parameters[lte]": 5_100}),
+    "modules: tag, best": lambda: ("modules", {"tag": f"tag{_draw.randint(0, 99)}", "sort": "-f1"}),
     "models: class, best": lambda: ("models", {"class": _known(), "sort": "-accuracy"}),
     "models: architecture, smallest": lambda: ("models", {"architecture": "vgg16", "sort": "parameters"}),
 }
@@ -99,7 +101,7 @@ def measure(modules: int, requests: int) -> list[Row]:
             fill(connection, modules, *tenants)
         print(f"{modules} modules written in {time.perf_counter() - began:.0f} s", flush=True)
         with _served(settings, key) as client:
-            about = {"modules": modules, "requests": requests}
+            about = {"modules": modules, "requests": requests, "load of the machine": os.getloadavg()[0]}
             rows = [{**about, **_timed(client, name, requests)} for name in KINDS]
             rows.append({**about, **_paged(client, requests)})
     return rows

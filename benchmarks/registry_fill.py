@@ -52,6 +52,8 @@ _STEPS = (
     SELECT tenant_id, job_id, id, 'f1', CASE split WHEN 'test' THEN f1_test ELSE f1_validation END, split,
         created_at
     FROM modules, (VALUES ('validation'), ('test')) splits(split)""",
+    """INSERT INTO labels (owner_id, tenant_id, key, value)
+    SELECT id, tenant_id, '', 'tag' || floor(100 * power(random(), 2)) FROM modules""",
     """INSERT INTO artifacts (id, tenant_id, sha256, size, filename, media_type, job_id, created_at)
     SELECT replace(id, 'mod_', 'art_'), tenant_id, mask_digest, 40000, 'module.safetensors',
         'application/octet-stream', job_id, created_at FROM modules""",
