@@ -14,9 +14,9 @@ _TENANT = "CASE WHEN m % 10 = 9 THEN '{other}' ELSE '{own}' END"
 _MADE = "1700000000000 + m * 1000"
 
 _STEPS = (
-    """INSERT INTO datasets (id, tenant_id, name, digest, info, created_at)
+    """INSERT INTO datasets (id, tenant_id, name, digest, info, uploaded, created_at)
     SELECT 'ds_' || d || '_' || t.id, t.id, CASE d WHEN 0 THEN 'cifar10' ELSE 'data' || d END,
-        {digest_d}, '{{}}', 0
+        {digest_d}, '{{}}', false, 0
     FROM generate_series(0, {datasets} - 1) d, tenants t WHERE t.id IN ('{own}', '{other}')""",
     """CREATE TEMP TABLE made AS SELECT m, {tenant} AS tenant_id, {id_m} AS id, {made} AS created_at,
         floor({datasets} * power(random(), 3))::int AS d FROM generate_series(0, {models} - 1) m""",

@@ -113,12 +113,14 @@ class ExtractResult(_Frozen):
     model_id: str
     modules: list[ModuleResult]
     metrics: list[MetricValue] = Field(default_factory=list, description="Cohesion and coupling of the set.")
+    versions: dict[str, str] = Field(default_factory=dict, description="Of the code that made them.")
 
 
 class ComposeResult(_Frozen):
     kind: Literal["compose"] = "compose"
     composition_id: str
     module: ModuleResult
+    versions: dict[str, str] = Field(default_factory=dict, description="Of the code that made it.")
 
 
 class EvaluateResult(_Frozen):

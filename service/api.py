@@ -15,6 +15,7 @@ from service.models import endpoints as models
 from service.modules import endpoints as modules
 from service.platform import health
 from service.platform.requests import refuse_unknown_query
+from service.provenance import endpoints as provenance
 from service.webhooks import endpoints as webhooks
 
 TAGS = [
@@ -32,9 +33,10 @@ TAGS = [
 def include_routers(app: FastAPI) -> None:
     """Add the routes."""
     strict = [Depends(refuse_unknown_query)]
+    # Before the models and modules, whose ids would take in the word "compare".
     for slice_ in (
-        jobs, job_events, datasets, uploads, models, modules, compositions, artifacts, bundles, workers,
-        webhooks,
+        jobs, job_events, datasets, uploads, provenance, models, modules, compositions,
+        artifacts, bundles, workers, webhooks,
     ):  # fmt: skip
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(job_events.ticketed_router, dependencies=strict)

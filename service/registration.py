@@ -125,6 +125,7 @@ def _register_modules(into: _Registration, result: ExtractResult) -> dict[str, A
         "module_ids": module_ids,
         "artifact_ids": artifact_ids,
         "metrics": _plain(result.metrics),
+        "versions": result.versions,
     }
 
 
@@ -134,6 +135,7 @@ def _register_composition(into: _Registration, result: ComposeResult) -> dict[st
         "model_id": composition.model_id,
         "composition_id": composition.id,
         "artifact_ids": into.attach(composition.id, result.module),
+        "versions": result.versions,
     }
 
 

@@ -12,7 +12,7 @@ from service.models import service as models
 from service.platform.database import insert_if_absent
 from service.platform.ids import new_id
 from service.platform.pagination import Page, PageRequest
-from service.registry.search import search
+from service.registry.search import newest, search
 
 
 def find(session: Session, composition_id: str) -> Composition | None:
@@ -93,6 +93,20 @@ def ids_of_model(session: Session, model_id: str, limit: int = 3) -> Sequence[st
 def ids_with_module(session: Session, module_id: str, limit: int = 3) -> Sequence[str]:
     members = select(CompositionMember.composition_id).where(CompositionMember.module_id == module_id)
     return session.scalars(members.limit(limit)).all()
+
+
+def newest_of_model(session: Session, model_id: str) -> tuple[int, list[str]]:
+    return newest(session, Composition, Composition.model_id == model_id)
+
+
+def newest_with_module(session: Session, module_id: str) -> tuple[int, list[str]]:
+    return newest(
+        session,
+        Composition,
+        Composition.id.in_(
+            select(CompositionMember.composition_id).where(CompositionMember.module_id == module_id)
+        ),
+    )
 
 
 def remove(session: Session, composition_id: str) -> None:

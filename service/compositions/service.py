@@ -116,6 +116,16 @@ def ids_with_module(session: Session, module_id: str) -> Sequence[str]:
     return repository.ids_with_module(session, module_id)
 
 
+def newest_of_model(session: Session, model_id: str) -> tuple[int, list[str]]:
+    """How many, and the ids of the newest compositions of a model's modules."""
+    return repository.newest_of_model(session, model_id)
+
+
+def newest_with_module(session: Session, module_id: str) -> tuple[int, list[str]]:
+    """How many, and the ids of the newest compositions that a module is in."""
+    return repository.newest_with_module(session, module_id)
+
+
 def remove(session: Session, composition_id: str) -> None:
     """Take the composition out; its modules stay. An identical request builds it again."""
     repository.remove(session, composition_id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, exists, select, update
+from sqlalchemy import Select, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.datasets.tables import Dataset
@@ -123,5 +123,9 @@ def _traits(origin: Origin) -> list[Any]:
         if getattr(origin, name) is not None
     ]
     if origin.dataset is not None:
-        found.append(Model.dataset_id.in_(select(Dataset.id).where(Dataset.name == origin.dataset)))
+        found.append(
+            Model.dataset_id.in_(
+                select(Dataset.id).where(or_(Dataset.name == origin.dataset, Dataset.id == origin.dataset))
+            )
+        )
     return found

@@ -14,7 +14,7 @@ from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
 from service.platform.pagination import Page, PageRequest, fetch_page
 from service.registry.scores import column_of, measured
-from service.registry.search import search
+from service.registry.search import newest, search
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,10 @@ def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[st
 
 def ids_of_model(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:
     return session.scalars(select(Module.id).where(Module.model_id == model_id).limit(limit)).all()
+
+
+def newest_of_model(session: Session, model_id: str) -> tuple[int, list[str]]:
+    return newest(session, Module, Module.model_id == model_id)
 
 
 def remove(session: Session, module_id: str) -> None:

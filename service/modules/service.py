@@ -137,6 +137,11 @@ def ids_of_model(session: Session, model_id: str) -> Sequence[str]:
     return repository.ids_of_model(session, model_id)
 
 
+def newest_of_model(session: Session, model_id: str) -> tuple[int, list[str]]:
+    """How many, and the ids of the newest modules of a model."""
+    return repository.newest_of_model(session, model_id)
+
+
 def remove(session: Session, module_id: str) -> None:
     """Take the module and its classes out. Raises IntegrityError while something refers to it."""
     repository.remove(session, module_id)

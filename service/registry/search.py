@@ -5,13 +5,15 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import AwareDatetime, Field
-from sqlalchemy import Select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from service.platform.pagination import Page, PageRequest, fetch_page
 from service.registry.labels import Tag
 from service.registry.repository import labelled
 from service.registry.scores import UNMEASURED, Figure, Split, column_of
+
+NEWEST = 100
 
 RowT = TypeVar("RowT")
 
@@ -102,3 +104,10 @@ def conditions(columns: Any, bounds: Bounds) -> list[Any]:
     return [compare(value) for compare, value in limits if value is not None] + [
         labelled(columns.id, key, value) for key, value in labels
     ]
+
+
+def newest(session: Session, entity: Any, condition: Any) -> tuple[int, list[str]]:
+    """How many rows there are, and the ids of the newest."""
+    total = session.scalar(select(func.count()).select_from(entity).where(condition)) or 0
+    rows = select(entity.id).where(condition).order_by(entity.created_at.desc(), entity.id.desc())
+    return total, list(session.scalars(rows.limit(NEWEST)))

@@ -13,6 +13,7 @@ from worker.runners.common import (
     ModuleWriter,
     check_stop,
     class_indices,
+    code_versions,
     input_data,
     input_network,
     input_statistics,
@@ -42,7 +43,8 @@ def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) ->
     lineage |= {"model_id": spec.model_id} if spec.model_id else {}
     module = ModuleWriter(job, parent, data).write(mask, part, options, spec.formats, lineage)
     yield Progress(phase="compose", step=2, total=2)
-    yield ResultReport(result=ComposeResult(composition_id=spec.composition_id, module=module))
+    result = ComposeResult(composition_id=spec.composition_id, module=module, versions=code_versions())
+    yield ResultReport(result=result)
 
 
 def _member_mask(job: RunnerInput, module_id: str) -> ModuleMask:

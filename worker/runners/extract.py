@@ -19,6 +19,7 @@ from worker.runners.common import (
     ModuleWriter,
     check_stop,
     class_indices,
+    code_versions,
     input_data,
     input_network,
     input_statistics,
@@ -58,7 +59,11 @@ def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) ->
             masks[group[0]] = derivation.mask
     yield Progress(phase="measure", step=len(groups), total=len(groups))
     metrics = _set_metrics(parent, data, masks)
-    yield ResultReport(result=ExtractResult(model_id=spec.model_id, modules=modules, metrics=metrics))
+    yield ResultReport(
+        result=ExtractResult(
+            model_id=spec.model_id, modules=modules, metrics=metrics, versions=code_versions()
+        )
+    )
 
 
 def _set_metrics(
