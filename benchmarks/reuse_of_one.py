@@ -24,7 +24,7 @@ from core.devices import resolve_device
 from core.errors import Interrupted
 from core.evaluation import multiply_accumulates, parameter_count, positions, predict
 from core.masks import ModuleMask
-from core.modularity import cohesion, coupling
+from core.modularity import Estimate, cohesion, coupling
 from core.specs import DEFAULT_THRESHOLDS, TrainSpec
 from core.statistics import ClassStatistics
 from core.surgery.masking import has_generators
@@ -62,7 +62,7 @@ class Measurement:
             by_class = cohesion(
                 _responses(self.approach, self.network, data, device), dict(enumerate(self.masks))
             )
-            self.cohesion = _mean(list(by_class.values()))
+            self.cohesion = Estimate.mean(list(by_class.values())).value
         standard = _standard(spec, data)
         self.parameters, self.flops = (
             parameter_count(standard),

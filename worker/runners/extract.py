@@ -10,7 +10,7 @@ from core.artifacts import ModulePart, StoredNetwork
 from core.composition.union import ModuleOptions, default_form
 from core.datasets import ImageData, batches
 from core.masks import ModuleMask
-from core.modularity import cohesion, coupling
+from core.modularity import Estimate, cohesion, coupling
 from core.results import AnyReport, ExtractResult, MetricValue, Progress, ResultReport, RunnerInput
 from core.specs import DEFAULT_THRESHOLDS, ExtractSpec
 from core.surgery.masking import has_generators, recorded_masks
@@ -75,8 +75,9 @@ def _set_metrics(
     metrics = [MetricValue(name="coupling", value=coupling(list(masks.values())), split="train")]
     if data is not None and has_generators(parent.network):
         by_class = cohesion(_responses(parent, data), masks)
-        value = sum(by_class.values()) / len(by_class)
-        metrics.append(MetricValue(name="cohesion", value=value, split="train"))
+        alike = Estimate.mean(list(by_class.values()))
+        for name, value in (("cohesion", alike.value), ("cohesion_standard_error", alike.error)):
+            metrics.append(MetricValue(name=name, value=value, split="train"))
     return metrics
 
 
