@@ -36,7 +36,10 @@ def written() -> dict[Path, str]:
                 (Path(folder) / source.name).write_text(_HEADER.format(name=source.name) + text)
         # The repository's own rules, because the folder is elsewhere.
         rules = ["--quiet", "--config", str(TARGET.parents[1] / "pyproject.toml"), folder]
-        for command in (["check", "--fix", "--select", "I,F401"], ["format"]):
+        for command in (
+            ["check", "--fix", "--select", "I,F401", "--config", 'lint.isort.known-first-party=["service"]'],
+            ["format"],
+        ):
             subprocess.run([sys.executable, "-m", "ruff", *command, *rules], check=True)  # noqa: S603 - no input
         return {TARGET / path.name: path.read_text() for path in sorted(Path(folder).glob("*.py"))}
 

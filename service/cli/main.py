@@ -9,6 +9,7 @@ import typer
 from service.cli import (
     artifacts,
     compose,
+    datasets,
     demo,
     jobs,
     keys,
@@ -63,7 +64,7 @@ _LOCAL: tuple[Callable[..., None], ...] = (
     store.gc, store.verify,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
-    registry.datasets, registry.architectures, registry.classes, compose.compose, compose.download,
+    registry.architectures, registry.classes, compose.compose, compose.download,
     compose.bundle, registry.delete,
 )  # fmt: skip
 for command in _LOCAL:
@@ -78,6 +79,7 @@ for group, name in (
 for command in _REMOTE:
     app.command(rich_help_panel=THERE)(command)
 for group, name in (
+    (datasets.app, "datasets"),
     (jobs.app, "jobs"),
     (registry.models_app, "models"),
     (registry.modules_app, "modules"),

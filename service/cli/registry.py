@@ -1,4 +1,4 @@
-"""cleave datasets | architectures | models ... | modules ... | classes: what there is."""
+"""cleave architectures | models ... | modules ... | classes: what there is."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from service.cli import output
 from service.cli.session import AfterOption, JsonFlag, LimitOption, connect
 
 if TYPE_CHECKING:
-    from service.client.schemas import Artifact, Composition, Dataset, Metric, Model, Module
+    from service.client.schemas import Artifact, Composition, Metric, Model, Module
 
 models_app = typer.Typer(help="Trained networks.", no_args_is_help=True)
 modules_app = typer.Typer(help="Modules extracted from them.", no_args_is_help=True)
@@ -17,29 +17,6 @@ modules_app = typer.Typer(help="Modules extracted from them.", no_args_is_help=T
 MODULE_COLUMNS = (
     "id", "classes", "form", "F1 (validation)", "retention", "parameters", "of standard", "FLOPs of standard",
 )  # fmt: skip
-
-
-def datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
-    """The datasets a network can be trained on."""
-    with connect(ctx) as client:
-        found = client.datasets.list()
-    rows = [
-        (
-            d.name, "x".join(map(str, d.input_shape)), len(d.class_names), d.train, d.validation, d.test,
-            _availability(d),
-        )
-        for d in found
-    ]  # fmt: skip
-    columns = ("name", "shape", "classes", "train", "validation", "test", "available")
-
-    def show() -> None:
-        output.table("datasets", columns, rows)
-        if any(d.available is False for d in found):
-            typer.echo(
-                "Those not available need their files on the service's machines: see CLEAVE_DATA_ROOT."
-            )
-
-    output.emit(found, as_json, show)
 
 
 def architectures(ctx: typer.Context, as_json: JsonFlag = False) -> None:
@@ -186,12 +163,6 @@ def show_network(network: "Module | Composition") -> None:
         ],
     )  # fmt: skip
     _show_figures(network.metrics, network.artifacts)
-
-
-def _availability(dataset: "Dataset") -> str:
-    if dataset.available is None:  # a service that does not say
-        return "-"
-    return "yes" if dataset.available else "no"
 
 
 def _pixels(smallest: int, largest: int) -> str:

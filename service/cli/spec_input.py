@@ -30,6 +30,11 @@ def read_spec(
         if not isinstance(body, dict):
             fail("invalid_spec_file", f"{file} must hold one JSON object")
     body |= {"kind": kind} | {name: value for name, value in given.items() if value is not None}
+    return assign_all(body, settings)
+
+
+def assign_all(body: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """`body` with what `--set` says."""
     for setting in settings or []:
         key, equals, text = setting.partition("=")
         if not equals or not key:

@@ -1,4 +1,4 @@
-"""What a download leaves on disk."""
+"""Files on their way: what a download leaves on disk, what an upload has sent."""
 
 import hashlib
 import json
@@ -6,7 +6,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from service.client.errors import DigestMismatchError
+from service.client.schemas import Dataset, Job, Resource
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,25 @@ def check_bundle(path: Path) -> None:
                     raise DigestMismatchError(f"{file['path']} has sha256 {digest}, not {file['sha256']}")
     except (zipfile.BadZipFile, KeyError, IndexError, ValueError) as error:
         raise DigestMismatchError(f"what arrived is no whole bundle ({error})") from error
+
+
+class UploadPart(Resource):
+    number: int
+    size: int
+
+
+class Upload(Resource):
+    """A file that is sent in parts; `missing`: the numbers of those to send."""
+
+    id: str
+    size: int
+    part_size: int
+    parts: list[UploadPart] = Field(default_factory=list)
+    missing: list[int] = Field(default_factory=list)
+
+
+class DatasetUpload(Resource):
+    """A new dataset, and the job that imports it."""
+
+    dataset: Dataset
+    job: Job

@@ -167,10 +167,14 @@ class Attempt(Resource):
 
 
 class Dataset(Resource):
+    """What can be trained on: a built-in one by its name, an uploaded one by its id."""
+
     name: str
+    id: str | None = None
+    state: str = "ready"
     description: str = ""
     class_names: list[str] = Field(default_factory=list)
-    input_shape: list[int] = Field(default_factory=list)
+    input_shape: list[int] | None = None
     train: int = 0
     validation: int = 0
     test: int = 0

@@ -23,7 +23,7 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 Params = Mapping[str, str | int | float | bool | None]
 
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
-_SAFE_METHODS = frozenset({"GET", "HEAD"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "PUT"})
 _ATTEMPTS = 4
 _FIRST_DELAY_S = 0.15
 _LONGEST_DELAY_S = 10.0
@@ -72,12 +72,15 @@ class Transport:
         *,
         params: Params | None = None,
         json: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One request, repeated only where a repeat cannot do the work twice. Raises CleaveError."""
         repeatable = method in _SAFE_METHODS or "Idempotency-Key" in (headers or {})
         given = {k: v for k, v in (params or {}).items() if v is not None}
-        request = self._http.build_request(method, path, params=given, json=json, headers=headers)
+        request = self._http.build_request(
+            method, path, params=given, json=json, content=content, headers=headers
+        )
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:

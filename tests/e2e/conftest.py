@@ -23,12 +23,13 @@ class Up:
 
     home: Path
     key: str = ""
+    values: dict[str, object] = field(default_factory=dict)  # settings of its own
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     clients: list[httpx.Client] = field(default_factory=list)
 
     def start(self) -> httpx.Client:
         """Returns a client once the service is ready."""
-        environment = environment_of(settings_for(self.home.parent, data_dir=self.home))
+        environment = environment_of(settings_for(self.home.parent, data_dir=self.home, **self.values))
         process = subprocess.Popen(
             [*_UP, "--port", "0", "--data-dir", str(self.home)],
             stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True,

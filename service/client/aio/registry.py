@@ -2,13 +2,14 @@
 
 import builtins
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
 from service.client.aio.artifacts import AsyncArtifactsClient
 from service.client.aio.transport import AsyncTransport, segment
-from service.client.files import Download
+from service.client.aio.uploads import send_dataset
+from service.client.files import DatasetUpload, Download
 from service.client.filters import ClassFilters, Filters, ModuleFilters, query
 from service.client.schemas import (
     Architecture,
@@ -35,6 +36,34 @@ class AsyncDatasetsClient:
 
     async def get(self, name: str) -> Dataset:
         return await self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
+
+    async def upload(
+        self,
+        source: Path | str,
+        name: str,
+        *,
+        key: str | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        **options: Any,
+    ) -> DatasetUpload:
+        """Send a folder with one folder of images per class, or an archive, as a new dataset.
+
+        Args:
+            key: A name for this upload; after an interruption the same call goes on where it was.
+            on_progress: Called with the bytes that are there and the bytes there will be.
+            options: Further fields of `POST /v1/datasets`, e.g. `image_size=64`.
+
+        Returns:
+            The dataset, not yet ready, and the job that imports it: wait for that.
+        """
+        given = {"name": name, **options}
+        sent = on_progress or (lambda *_: None)
+        dataset, job = await send_dataset(self._transport, Path(source), given, key or uuid.uuid4().hex, sent)
+        return DatasetUpload(dataset=dataset, job=job)
+
+    async def delete(self, dataset_id: str) -> None:
+        """Remove an uploaded dataset; models trained on it stay."""
+        await self._transport.send("DELETE", f"/v1/datasets/{segment(dataset_id)}")
 
 
 class AsyncArchitecturesClient:
