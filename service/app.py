@@ -16,6 +16,7 @@ from service.platform.recent import Recent
 from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
 from service.platform.storage import open_store
+from service.platform.traffic import Traffic, TrafficCounter
 from service.platform.version import service_version
 from service.tenants.service import Caller
 
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.database = Database(settings)
+    app.state.traffic = Traffic()
     app.state.store = open_store(settings)
     app.state.pepper = load_pepper(settings)
     app.state.callers = Recent[str, Caller](_CALLER_KNOWN_S, _CALLERS_KNOWN)
@@ -54,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The one added last runs first: the frame gives the guard's refusals their request id.
     app.add_middleware(BodyGuard)
     app.add_middleware(RequestFrame)
+    app.add_middleware(TrafficCounter)
     return app
 
 

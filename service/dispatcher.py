@@ -3,16 +3,13 @@
 One is active per database; others wait for their turn. `python -m service.dispatcher`
 """
 
-import fcntl
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
@@ -72,23 +69,27 @@ class Dispatcher:
         self._trouble = Trouble()
         self._shown = False
         self._collector: threading.Thread | None = None
+        self._check: leadership.Check = lambda: None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; waits for its turn while another dispatcher is active."""
-        woken = threading.Event()
+        woken, waiting = threading.Event(), None
         while not stop.is_set():
             try:
                 with (
-                    _turn(self._database, self._settings) as check,
+                    leadership.turn(self._database, self._settings) as check,
                     self._database.wakeups.bell(DISPATCH, woken.set),
                 ):
+                    if waiting is not (check is None):
+                        waiting = check is None
+                        _LOG.info("waiting: another dispatcher is active" if waiting else "active")
                     self._shown = False
                     while check is not None and not stop.is_set():
                         woken.clear()
-                        check()
+                        self._check = check
                         self.once()
                         self._trouble.over()
-                        woken.wait(self._settings.dispatch_interval_s)
+                        woken.wait(min(self._settings.dispatch_interval_s, leadership.CHECK_S))
             except DBAPIError as error:
                 self._trouble.tell("database", str(error.orig))
             except BrokerError as error:
@@ -104,6 +105,7 @@ class Dispatcher:
             (self.forget, _FORGET_INTERVAL_S),
             (self.collect_beside, _COLLECT_INTERVAL_S),
         ):
+            self._check()
             now = time.monotonic()
             if now >= self._next.get(duty.__name__, 0.0):
                 duty()
@@ -122,6 +124,7 @@ class Dispatcher:
         with self._database.read() as session:
             slots = outbox.idle_slots(session, queue)
         for published in range(slots):
+            self._check()
             with self._database.read() as session:
                 hint = fairness.next_hint(session, queue, self._settings.tenant_max_running)
             if hint is None:
@@ -140,6 +143,7 @@ class Dispatcher:
         with self._database.read() as session:
             overdue = leases.expired(session)
         for job_id in overdue:
+            self._check()
             _LOG.warning("lease of %s expired", job_id)
             with self._database.write() as session:
                 leases.reap(session, job_id, self._settings.max_infra_attempts)
@@ -188,28 +192,6 @@ class Dispatcher:
             return
         if report.removed or report.missing:
             _LOG.warning("removed %d stored files, missed %d", report.removed, len(report.missing))
-
-
-@contextmanager
-def _turn(database: Database, settings: Settings) -> Iterator[Callable[[], object] | None]:
-    """The right to dispatch: a callable that raises when it is lost, or None while another process has it."""
-    if database.engine.dialect.name == "sqlite":
-        with (settings.home / "dispatcher.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-                return
-            yield lambda: None
-        return
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        taken = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-        # The lock lives as long as the connection, so a connection that answers still has it.
-        try:
-            yield (lambda: connection.execute(text("SELECT 1"))) if taken else None
-        finally:
-            if taken:
-                connection.invalidate()  # closed, not given back: the lock must not go on in the pool
 
 
 def main(on_ready: Callable[[], object] = lambda: None) -> None:

@@ -1,14 +1,15 @@
-"""/metrics: the engine's figures for Prometheus."""
+"""/metrics for Prometheus: the engine's figures, from the database, and this process's requests."""
 
 import json
 import threading
 import time
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from service.jobs.gauges import Figure, figures
 from service.platform.database import Database
 from service.platform.dependencies import CallerDep, DatabaseDep
+from service.platform.traffic import Traffic
 
 _FRESH_S = 5.0
 _MEDIA = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,9 +45,10 @@ router = APIRouter()
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(database: DatabaseDep, _: CallerDep) -> Response:
+def metrics(request: Request, database: DatabaseDep, _: CallerDep) -> Response:
     """Counts and ages over all tenants, in Prometheus's text format. Needs an API key like any other."""
-    return Response(_cache.text(database), media_type=_MEDIA)
+    traffic: Traffic = request.app.state.traffic
+    return Response(_cache.text(database) + traffic.text(), media_type=_MEDIA)
 
 
 def render(found: list[Figure]) -> str:

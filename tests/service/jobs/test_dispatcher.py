@@ -7,8 +7,8 @@ import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select, update
 
-from service.dispatcher import Dispatcher, Trouble, _turn
-from service.jobs import leases, outbox, service
+from service.dispatcher import Dispatcher, Trouble
+from service.jobs import leadership, leases, outbox, service
 from service.jobs.endings import Failed, settle
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
 from service.platform.clock import db_now
@@ -227,12 +227,12 @@ def test_one_dispatcher_is_active_and_another_takes_over(
 def test_a_turn_that_ends_badly_is_free_for_another(database: Database, settings: Settings) -> None:
     broker = Recorder()
     broker.away = True
-    with pytest.raises(BrokerError), _turn(database, settings):
+    with pytest.raises(BrokerError), leadership.turn(database, settings):
         broker.publish("job_1", "train")
     other = Database(settings)
 
     def free() -> bool:
-        with _turn(other, settings) as check:
+        with leadership.turn(other, settings) as check:
             return check is not None
 
     try:

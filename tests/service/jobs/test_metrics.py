@@ -64,15 +64,58 @@ def test_figures_follow_the_tables(api: Api, account: Account) -> None:
 
 
 def test_who_asks_during_a_look_gets_the_old_text(api: Api, account: Account) -> None:
-    before = read(account)
+    def of_the_database() -> dict[str, float]:
+        return {name: value for name, value in read(account).items() if "_http_" not in name}
+
+    before = of_the_database()
     with metrics_endpoint._cache._lock:
-        assert read(account) == before
+        assert of_the_database() == before
 
 
 def test_large_figures_keep_their_digits() -> None:
     text = metrics_endpoint.render([Figure("attempts_total", "counter", 1234567, {"cause": "infra"})])
     name, value = text.splitlines()[-1].split(" ")
     assert (name, float(value)) == ('cleave_attempts_total{cause="infra"}', 1234567)
+
+
+class TestRequests:
+    """By route, never by path: whatever callers send, there are as many figures as there are routes."""
+
+    def counted(self, account: Account, method: str, route: str, status: int) -> float:
+        labels = f'{{method="{method}",route="{route}",status="{status}"}}'
+        return read(account).get(f"cleave_http_requests_total{labels}", 0.0)
+
+    def test_each_is_counted_by_its_route_and_status(self, account: Account) -> None:
+        route = "/v1/jobs/{job_id}"
+        job_id = submit(account)
+        before = [self.counted(account, "GET", route, status) for status in (200, 404)]
+        account.http.get(f"/v1/jobs/{job_id}")
+        account.http.get("/v1/jobs/job_unknown")
+        account.http.get("/v1/jobs/job_unknown")
+        after = [self.counted(account, "GET", route, status) for status in (200, 404)]
+        assert [a - b for a, b in zip(after, before, strict=True)] == [1, 2]
+
+    def test_their_time_is_told(self, account: Account) -> None:
+        labels = 'method="GET",route="/v1/jobs"'
+        counts = []
+        for _ in range(2):
+            account.http.get("/v1/jobs")
+            counts.append(read(account)[f"cleave_http_request_seconds_count{{{labels}}}"])
+        figures = read(account)
+        assert counts[1] == counts[0] + 1
+        assert 0 < figures[f"cleave_http_request_seconds_sum{{{labels}}}"] < 30
+        assert figures[f'cleave_http_request_seconds_bucket{{le="+Inf",{labels}}}'] == counts[1]
+
+    def test_what_a_scanner_sends_makes_no_new_figures(self, api: Api, account: Account) -> None:
+        with api.client() as scanner:
+            for n in range(3):
+                scanner.get(f"/wp-admin/{n}.php")
+                scanner.request("PROPFIND", "/v1/jobs")
+        text = account.http.get("/metrics").text
+        assert 'route="unmatched",status="404"' in text
+        assert 'method="other"' in text
+        assert "wp-admin" not in text
+        assert "PROPFIND" not in text
 
 
 def test_unknown_parameters_are_refused(account: Account) -> None:
