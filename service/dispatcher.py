@@ -23,6 +23,7 @@ from service.platform.settings import Settings
 from service.platform.startup import refusing_to_start, require_schema
 from service.platform.storage import open_store
 from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
+from service.uploads import retention as uploads
 from service.webhooks.sending import sending
 
 _LOG = logging.getLogger(__name__)
@@ -167,6 +168,7 @@ class Dispatcher:
             outbox.forget(session)
         settings = self._settings
         retention.remove_folders(self._database, settings.staging_root, retention.HOUR_MS)
+        uploads.forget(self._database, settings)
         if settings.checkpoints_kept_days is not None:
             age_ms = round(settings.checkpoints_kept_days * retention.DAY_MS)
             retention.remove_folders(self._database, settings.checkpoint_root, age_ms)

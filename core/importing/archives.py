@@ -10,8 +10,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -43,7 +43,7 @@ class Entry:
 
     def read(self, limit: int) -> bytes:
         """The whole content. Raises ImportTooLargeError when it is longer than `limit`."""
-        with self.open() as file:
+        with damage_named(), self.open() as file:
             content = file.read(limit + 1)
         if len(content) > limit:
             raise ImportTooLargeError(f"{self.name} is larger than {limit >> 20} MiB.")
@@ -93,7 +93,7 @@ def damage_named() -> Iterator[None]:
         raise DatasetCorruptError(f"The archive is damaged or cut short: {error}") from error
 
 
-def entries(source: Readable, uploaded: int) -> Iterator[Entry]:
+def entries(source: Readable, uploaded: int) -> Generator[Entry]:
     """The files of an archive in its order.
 
     Raises:
@@ -112,6 +112,20 @@ def entries(source: Readable, uploaded: int) -> Iterator[Entry]:
             if len(seen) > MAX_FILES:
                 raise ImportTooLargeError(f"The archive has more than {MAX_FILES} files.")
             yield entry
+
+
+def names_of(source: Readable, uploaded: int) -> list[str]:
+    """The files' names, in the archive's order."""
+    return [entry.name for entry in entries(source, uploaded)]
+
+
+@contextmanager
+def opened(source: Readable, uploaded: int, name: str) -> Iterator[IO[bytes]]:
+    """One file of the archive, found by its name. Raises DatasetCorruptError where it is cut short."""
+    with closing(entries(source, uploaded)) as found, damage_named():
+        entry = next(entry for entry in found if entry.name == name)
+        with entry.open() as file:
+            yield file
 
 
 def safe_parts(name: str) -> tuple[str, ...]:

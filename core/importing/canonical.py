@@ -24,7 +24,7 @@ from core.results import CorruptFile
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.npy", "dataset.json"
 _MAX_CORRUPT_SHARE = 0.05
 _MAX_CORRUPT_LISTED = 100
-_BATCH = 256
+_BATCH_BYTES = 4 << 20
 _WHITE = 255.0
 
 
@@ -103,7 +103,7 @@ class Written:
         # The text that torch gives to a dtype and a shape.
         self._digest.update(f"torch.{dtype}{tuple(shape)}".encode())
 
-    def update(self, content: bytes) -> None:
+    def update(self, content: bytes | memoryview) -> None:
         self._digest.update(content)
 
     def count(self, images: NDArray[np.uint8]) -> None:
@@ -129,15 +129,16 @@ def write(
     """Write `images.npy` and `labels.npy` in this order."""
     labels = np.frombuffer(collected.labels, np.int64)[order]
     written, done = Written(collected.shape[0]), 0
+    step = max(1, _BATCH_BYTES // int(np.prod(collected.shape)))
     with (folder / IMAGES).open("wb") as images:
         _header(images, "|u1", (len(order), *collected.shape))
         for split in range(len(SPLIT_NAMES)):
             part = order[splits[order] == split]
             written.begin("uint8", (len(part), *collected.shape))
-            for start in range(0, len(part), _BATCH):
-                batch = collected.read(part[start : start + _BATCH])
-                images.write(batch.tobytes())
-                written.update(batch.tobytes())
+            for start in range(0, len(part), step):
+                batch = collected.read(part[start : start + step])
+                images.write(batch.data)
+                written.update(batch.data)
                 if split == 0:
                     written.count(batch)
                 done += len(batch)

@@ -1,6 +1,7 @@
 """One import, from the parts to the canonical files and the report."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
@@ -39,11 +40,10 @@ def run_import(spec: ImportSpec, parts: Sequence[Path], staging: Path, tell: Tel
     tell("look", 0.0)
     source = open_source(lambda: cast(IO[bytes], BufferedReader(PartsFile(parts))), spec.size, spec.options)
     shape = _shape(source.overview, spec.options)
-    collected = Collected(staging / "pixels.raw", shape, spec.options.image_size, spec.max_bytes)
-    _collect(source, collected, tell)
-    result = _write(spec, source.overview, collected, staging, tell)
-    collected.close()
-    return result
+    scratch = Collected(staging / "pixels.raw", shape, spec.options.image_size, spec.max_bytes)
+    with closing(scratch) as collected:
+        _collect(source, collected, tell)
+        return _write(spec, source.overview, collected, staging, tell)
 
 
 def _shape(found: Overview, options: ImportOptions) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ class Sample:
     name: str
     label: int
     split: SplitName | None
-    image: Image.Image | None
+    image: Image.Image | None = None
     problem: str = ""
 
 

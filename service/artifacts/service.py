@@ -122,6 +122,11 @@ def record(
     return [artifact.id for artifact in artifacts]
 
 
+def named(session: Session, digests: Collection[str]) -> set[str]:
+    """Those of the digests that some row names."""
+    return repository.named(session, digests)
+
+
 def remove_of(session: Session, owner_id: str) -> None:
     """Take the owner's files off it and forget them; what nothing names goes with the next clean-up."""
     repository.remove_of(session, owner_id)

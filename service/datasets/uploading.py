@@ -84,7 +84,7 @@ def finish(session: Session, result: ImportResult) -> None:
     row = get_uploaded(session, result.dataset_id)
     row.digest, row.info = result.digest, result.info.model_dump(mode="json")
     row.report = result.report.model_dump(mode="json")
-    uploads.remove_of(session, row.id)
+    uploads.release(session, row.id)
 
 
 def delete(session: Session, dataset_id: str) -> None:
@@ -92,7 +92,7 @@ def delete(session: Session, dataset_id: str) -> None:
     row = get_uploaded(session, dataset_id)
     _require_idle(session, row)
     row.deleted_at = db_now()
-    uploads.remove_of(session, row.id)
+    uploads.release(session, row.id)
     artifacts.remove_of(session, row.id)
 
 

@@ -1,8 +1,9 @@
 """Every query about uploads."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from service.jobs.states import TERMINAL
@@ -23,8 +24,15 @@ def parts(session: Session, upload_id: str) -> Sequence[UploadPart]:
     return session.scalars(rows).all()
 
 
-def of_owner(session: Session, owner_id: str) -> Sequence[Upload]:
-    return session.scalars(select(Upload).where(Upload.owner_id == owner_id)).all()
+def release(session: Session, owner_id: str, after_ms: int) -> None:
+    """Let the owner's uploads expire so soon."""
+    expires: Any = db_now() + after_ms
+    session.execute(update(Upload).where(Upload.owner_id == owner_id).values(expires_at=expires))
+
+
+def digests(session: Session, upload_ids: Sequence[str]) -> set[str]:
+    """Of their parts."""
+    return set(session.scalars(select(UploadPart.sha256).where(UploadPart.upload_id.in_(upload_ids))))
 
 
 def expired(session: Session) -> Sequence[str]:
@@ -34,6 +42,6 @@ def expired(session: Session) -> Sequence[str]:
 
 
 def remove(session: Session, upload_ids: Sequence[str]) -> None:
-    """The rows; what no other row names goes from the store with its next clean-up."""
+    """The rows."""
     session.execute(delete(UploadPart).where(UploadPart.upload_id.in_(upload_ids)))
     session.execute(delete(Upload).where(Upload.id.in_(upload_ids)))

@@ -23,6 +23,8 @@ from service.uploads.tables import Upload, UploadPart
 
 MAX_PARTS = 10_000
 _KEPT_MS = 24 * 3_600_000
+# Longer than a part is in the store without a row.
+_RELEASED_MS = 300_000
 _MISSING_TOLD = 20
 
 
@@ -98,14 +100,9 @@ def local_parts(session: Session, store: ArtifactStore, upload_id: str) -> dict[
     return {f"part:{p.number}": store.path(p.sha256) for p in repository.parts(session, upload_id)}
 
 
-def remove_of(session: Session, owner_id: str) -> None:
-    """Every upload for this owner."""
-    repository.remove(session, [upload.id for upload in repository.of_owner(session, owner_id)])
-
-
-def forget_expired(session: Session) -> None:
-    """Those that nobody has added to for a day, and that no job is reading."""
-    repository.remove(session, repository.expired(session))
+def release(session: Session, owner_id: str) -> None:
+    """The owner needs its uploads no more: the dispatcher removes them soon."""
+    repository.release(session, owner_id, _RELEASED_MS)
 
 
 def _part_count(upload: Upload) -> int:
