@@ -14,7 +14,9 @@ from service.cli import (
     jobs,
     keys,
     processes,
+    records,
     registry,
+    search,
     store,
     tenants,
     webhooks,
@@ -64,7 +66,7 @@ _LOCAL: tuple[Callable[..., None], ...] = (
     store.gc, store.verify, store.backup, store.restore,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
-    registry.architectures, registry.classes, compose.compose, compose.download,
+    registry.architectures, search.classes, compose.compose, compose.download,
     compose.bundle, registry.delete,
 )  # fmt: skip
 for command in _LOCAL:
@@ -76,6 +78,12 @@ for group, name in (
     (workers.app, "workers"),
 ):
     app.add_typer(group, name=name, rich_help_panel=HERE)
+registry.models_app.command("list")(search.list_models)
+registry.models_app.command("name")(records.name)
+registry.models_app.command("alias")(records.alias)
+registry.modules_app.command("list")(search.list_modules)
+records.add_commands(registry.models_app, "models")
+records.add_commands(registry.modules_app, "modules")
 for command in _REMOTE:
     app.command(rich_help_panel=THERE)(command)
 for group, name in (

@@ -1,4 +1,4 @@
-"""cleave architectures | models ... | modules ... | classes: what there is."""
+"""cleave architectures | models ... | modules ...: what there is."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import output
-from service.cli.session import AfterOption, JsonFlag, LimitOption, connect
+from service.cli.session import JsonFlag, connect
 
 if TYPE_CHECKING:
     from service.client.schemas import Artifact, Composition, Metric, Model, Module
@@ -26,35 +26,6 @@ def architectures(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     rows = [(a.name, _pixels(a.min_size, a.max_size), a.description) for a in found]
     columns = ("name", "images", "description")
     output.emit(found, as_json, lambda: output.table("architectures", columns, rows))
-
-
-def classes(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A class, e.g. 3 or cat.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Which modules know a class, best first."""
-    with connect(ctx) as client:
-        found = client.classes.find(name)
-    rows = [(*module_row(e.module), e.model_id) for e in found]
-    columns = (*MODULE_COLUMNS, "model")
-    empty = f"no module knows {name!r}; `cleave models classes MODEL_ID` lists a model's classes"
-    output.emit(found, as_json, lambda: output.table(f"modules that know {name!r}", columns, rows, empty))
-
-
-@models_app.command("list")
-def list_models(
-    ctx: typer.Context, limit: LimitOption = None, after: AfterOption = None, as_json: JsonFlag = False
-) -> None:
-    """Models, newest first."""
-    with connect(ctx) as client:
-        page = client.models.list(limit=limit, after=after)
-    rows = [
-        (m.id, m.architecture, m.approach, m.parameters, m.metric("accuracy", "validation"))
-        for m in page.data
-    ]
-    columns = ("id", "architecture", "approach", "parameters", "validation accuracy")
-    output.emit(page, as_json, lambda: output.table("models", columns, rows))
 
 
 @models_app.command("show")
@@ -80,25 +51,6 @@ def model_classes(
         found = client.models.classes(model_id)
     rows = [(c.name, c.position) for c in found]
     output.emit(found, as_json, lambda: output.table(model_id, ("class", "output"), rows))
-
-
-@modules_app.command("list")
-def list_modules(  # noqa: PLR0913 - the parameters are command line options
-    ctx: typer.Context,
-    model_id: Annotated[str | None, typer.Option("--model")] = None,
-    form: Annotated[str | None, typer.Option(help="gated or static.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class")] = None,
-    limit: LimitOption = None,
-    after: AfterOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Modules, newest first."""
-    with connect(ctx) as client:
-        page = client.modules.list(
-            model_id=model_id, form=form, class_name=class_name, limit=limit, after=after
-        )
-    rows = [module_row(module) for module in page.data]
-    output.emit(page, as_json, lambda: output.table("modules", MODULE_COLUMNS, rows))
 
 
 @modules_app.command("show")
@@ -173,6 +125,8 @@ def _show_model(model: "Model") -> None:
     output.details(
         model.id,
         [
+            ("name", f"{model.name} version {model.version}" if model.name else None),
+            ("aliases", ", ".join(model.aliases) or None),
             ("architecture", model.architecture),
             ("approach", model.approach),
             ("classes", ", ".join(model.classes)),

@@ -9,6 +9,7 @@ _SPELLED = {
     "created_before": "created_at[lt]",
     "max_parameters": "parameters[lte]",
     "class_name": "class",
+    "tags": "tag",
 }
 
 
@@ -25,9 +26,17 @@ class Filters(TypedDict, total=False):
     max_parameters: int | None
     min_accuracy: float | None
     split: str | None
+    tags: list[str] | None
+    metadata: Mapping[str, str] | None
     sort: str | None
     limit: int | None
     after: str | None
+
+
+class ModelFilters(Filters, total=False):
+    """Of models."""
+
+    name: str | None
 
 
 class ModuleFilters(Filters, total=False):
@@ -53,7 +62,12 @@ class ClassFilters(TypedDict, total=False):
 
 def query(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The query parameters of these filters."""
-    return {
-        _SPELLED.get(name, name): value.isoformat() if isinstance(value, datetime) else value
-        for name, value in filters.items()
-    }
+    return {_SPELLED.get(name, name): _written(value) for name, value in filters.items()}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return [f"{key}={content}" for key, content in value.items()]
+    return value

@@ -3,13 +3,14 @@
 
 import builtins
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from service.client.artifacts import ArtifactsClient
 from service.client.files import DatasetUpload, Download
-from service.client.filters import ClassFilters, Filters, ModuleFilters, query
+from service.client.filters import ClassFilters, ModelFilters, ModuleFilters, query
+from service.client.records import ComparedClient, RecordsClient, changes
 from service.client.schemas import (
     Architecture,
     ClassMatch,
@@ -78,18 +79,38 @@ class ArchitecturesClient:
         return page.data
 
 
-class ModelsClient:
+class ModelsClient(ComparedClient):
     """`client.models`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    path = "/v1/models"
 
-    def list(self, **filters: Unpack[Filters]) -> Page[Model]:
+    def list(self, **filters: Unpack[ModelFilters]) -> Page[Model]:
         """The models that fit, newest first unless sorted otherwise."""
         return self._transport.get("/v1/models", Page[Model], query(filters))
 
     def get(self, model_id: str) -> Model:
         return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
+
+    def update(
+        self,
+        model_id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Model:
+        """Change labels as of modules; with a `name`, the model becomes its next version."""
+        body = changes(tags, metadata) | ({} if name is None else {"name": name})
+        return self._transport.patch(f"{self.path}/{segment(model_id)}", Model, body, if_match)
+
+    def put_alias(self, model_id: str, alias: str) -> Model:
+        """Let `name@alias` mean this model from now on."""
+        return self._transport.put(f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}", Model)
+
+    def delete_alias(self, model_id: str, alias: str) -> None:
+        """Let `name@alias` mean nothing any more."""
+        self._transport.send("DELETE", f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}")
 
     def delete(self, model_id: str) -> None:
         """Remove a model that has no modules and no compositions."""
@@ -114,11 +135,10 @@ class ModelsClient:
         return self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
 
 
-class ModulesClient:
+class ModulesClient(ComparedClient):
     """`client.modules`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    path = "/v1/modules"
 
     def list(self, **filters: Unpack[ModuleFilters]) -> Page[Module]:
         """The modules that fit, newest first unless sorted otherwise."""
@@ -126,6 +146,18 @@ class ModulesClient:
 
     def get(self, module_id: str) -> Module:
         return self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
+
+    def update(
+        self,
+        module_id: str,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Module:
+        """Change labels: `tags` replaces the set, `metadata` is merged (None takes a key away)."""
+        path = f"{self.path}/{segment(module_id)}"
+        return self._transport.patch(path, Module, changes(tags, metadata), if_match)
 
     def delete(self, module_id: str) -> None:
         """Remove a module that is in no composition."""
@@ -153,11 +185,10 @@ class ClassesClient:
         return (self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)})).data
 
 
-class CompositionsClient:
+class CompositionsClient(RecordsClient):
     """`client.compositions`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    path = "/v1/compositions"
 
     def create(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> CompositionRequest:
         """Ask for a composition; the same request finds the existing one, and then there is no job."""
@@ -170,6 +201,18 @@ class CompositionsClient:
 
     def get(self, composition_id: str) -> Composition:
         return self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
+
+    def update(
+        self,
+        composition_id: str,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Composition:
+        """Change labels: `tags` replaces the set, `metadata` is merged (None takes a key away)."""
+        path = f"{self.path}/{segment(composition_id)}"
+        return self._transport.patch(path, Composition, changes(tags, metadata), if_match)
 
     def delete(self, composition_id: str) -> None:
         """Remove a composition; its modules stay."""

@@ -77,6 +77,8 @@ class SignedLink(Resource):
 
 
 class _Measured(Resource):
+    tags: list[str] = Field(default_factory=list)
+    metadata: dict[str, str] = Field(default_factory=dict)
     metrics: list[Metric] = Field(default_factory=list)
     artifacts: list[Artifact] = Field(default_factory=list)
 
@@ -200,6 +202,9 @@ class Model(_Measured):
     architecture: str
     approach: str
     parameters: int
+    name: str | None = None
+    version: int | None = None
+    aliases: list[str] = Field(default_factory=list)
     job_id: str | None = None
     flops: int | None = None
     input_shape: list[int] = Field(default_factory=list)

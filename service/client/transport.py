@@ -20,7 +20,7 @@ from service.client.errors import (
 )
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-Params = Mapping[str, str | int | float | bool | None]
+Params = Mapping[str, str | int | float | bool | list[str] | None]
 
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "PUT"})
@@ -64,6 +64,15 @@ class Transport:
     ) -> AnswerT:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return _parse(self.send("POST", path, json=body, headers=headers), answer)
+
+    def put(self, path: str, answer: type[AnswerT]) -> AnswerT:
+        return _parse(self.send("PUT", path), answer)
+
+    def patch(
+        self, path: str, answer: type[AnswerT], body: Mapping[str, Any], if_match: str | None = None
+    ) -> AnswerT:
+        headers = {"If-Match": if_match} if if_match else {}
+        return _parse(self.send("PATCH", path, json=body, headers=headers), answer)
 
     def send(
         self,

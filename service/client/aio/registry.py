@@ -2,15 +2,16 @@
 
 import builtins
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from service.client.aio.artifacts import AsyncArtifactsClient
+from service.client.aio.records import AsyncComparedClient, AsyncRecordsClient, changes
 from service.client.aio.transport import AsyncTransport, segment
 from service.client.aio.uploads import send_dataset
 from service.client.files import DatasetUpload, Download
-from service.client.filters import ClassFilters, Filters, ModuleFilters, query
+from service.client.filters import ClassFilters, ModelFilters, ModuleFilters, query
 from service.client.schemas import (
     Architecture,
     ClassMatch,
@@ -77,18 +78,38 @@ class AsyncArchitecturesClient:
         return page.data
 
 
-class AsyncModelsClient:
+class AsyncModelsClient(AsyncComparedClient):
     """`client.models`."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+    path = "/v1/models"
 
-    async def list(self, **filters: Unpack[Filters]) -> Page[Model]:
+    async def list(self, **filters: Unpack[ModelFilters]) -> Page[Model]:
         """The models that fit, newest first unless sorted otherwise."""
         return await self._transport.get("/v1/models", Page[Model], query(filters))
 
     async def get(self, model_id: str) -> Model:
         return await self._transport.get(f"/v1/models/{segment(model_id)}", Model)
+
+    async def update(
+        self,
+        model_id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Model:
+        """Change labels as of modules; with a `name`, the model becomes its next version."""
+        body = changes(tags, metadata) | ({} if name is None else {"name": name})
+        return await self._transport.patch(f"{self.path}/{segment(model_id)}", Model, body, if_match)
+
+    async def put_alias(self, model_id: str, alias: str) -> Model:
+        """Let `name@alias` mean this model from now on."""
+        return await self._transport.put(f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}", Model)
+
+    async def delete_alias(self, model_id: str, alias: str) -> None:
+        """Let `name@alias` mean nothing any more."""
+        await self._transport.send("DELETE", f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}")
 
     async def delete(self, model_id: str) -> None:
         """Remove a model that has no modules and no compositions."""
@@ -115,11 +136,10 @@ class AsyncModelsClient:
         return await self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
 
 
-class AsyncModulesClient:
+class AsyncModulesClient(AsyncComparedClient):
     """`client.modules`."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+    path = "/v1/modules"
 
     async def list(self, **filters: Unpack[ModuleFilters]) -> Page[Module]:
         """The modules that fit, newest first unless sorted otherwise."""
@@ -127,6 +147,18 @@ class AsyncModulesClient:
 
     async def get(self, module_id: str) -> Module:
         return await self._transport.get(f"/v1/modules/{segment(module_id)}", Module)
+
+    async def update(
+        self,
+        module_id: str,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Module:
+        """Change labels: `tags` replaces the set, `metadata` is merged (None takes a key away)."""
+        path = f"{self.path}/{segment(module_id)}"
+        return await self._transport.patch(path, Module, changes(tags, metadata), if_match)
 
     async def delete(self, module_id: str) -> None:
         """Remove a module that is in no composition."""
@@ -156,11 +188,10 @@ class AsyncClassesClient:
         ).data
 
 
-class AsyncCompositionsClient:
+class AsyncCompositionsClient(AsyncRecordsClient):
     """`client.compositions`."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+    path = "/v1/compositions"
 
     async def create(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> CompositionRequest:
         """Ask for a composition; the same request finds the existing one, and then there is no job."""
@@ -173,6 +204,18 @@ class AsyncCompositionsClient:
 
     async def get(self, composition_id: str) -> Composition:
         return await self._transport.get(f"/v1/compositions/{segment(composition_id)}", Composition)
+
+    async def update(
+        self,
+        composition_id: str,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        if_match: str | None = None,
+    ) -> Composition:
+        """Change labels: `tags` replaces the set, `metadata` is merged (None takes a key away)."""
+        path = f"{self.path}/{segment(composition_id)}"
+        return await self._transport.patch(path, Composition, changes(tags, metadata), if_match)
 
     async def delete(self, composition_id: str) -> None:
         """Remove a composition; its modules stay."""

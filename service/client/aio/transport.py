@@ -19,7 +19,7 @@ from service.client.errors import (
 )
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-Params = Mapping[str, str | int | float | bool | None]
+Params = Mapping[str, str | int | float | bool | list[str] | None]
 
 _RETRY_STATUS = frozenset({429, 502, 503, 504})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "PUT"})
@@ -63,6 +63,15 @@ class AsyncTransport:
     ) -> AnswerT:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return _parse(await self.send("POST", path, json=body, headers=headers), answer)
+
+    async def put(self, path: str, answer: type[AnswerT]) -> AnswerT:
+        return _parse(await self.send("PUT", path), answer)
+
+    async def patch(
+        self, path: str, answer: type[AnswerT], body: Mapping[str, Any], if_match: str | None = None
+    ) -> AnswerT:
+        headers = {"If-Match": if_match} if if_match else {}
+        return _parse(await self.send("PATCH", path, json=body, headers=headers), answer)
 
     async def send(
         self,
