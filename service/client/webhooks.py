@@ -1,6 +1,7 @@
 # Written by `python -m service.sync_client` from aio/webhooks.py, which is the one to change.
 """Webhooks: who is told what happens to your jobs, and what became of each message."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ class WebhooksClient:
         body: dict[str, Any] = {"url": url, "description": description}
         if events is not None:
             body["events"] = list(events)
-        return self._transport.post("/v1/webhooks", Webhook, body, idempotency_key=idempotency_key)
+        key = idempotency_key or uuid.uuid4().hex  # a lost answer would lose the secret
+        return self._transport.post("/v1/webhooks", Webhook, body, idempotency_key=key)
 
     def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Webhook]:
         return self._transport.get("/v1/webhooks", Page[Webhook], {"limit": limit, "after": after})

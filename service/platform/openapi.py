@@ -103,9 +103,11 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any], errors: tuple[
         responses[str(status)] = _problem_response(status)
     if 422 not in errors:
         responses.pop("422", None)
-    for status, response in responses.items():
-        media = response.get("content", {}).get("application/json")
-        if media and status.startswith("2") and not {"example", "examples"} & set(media):
+    bodies = [operation.get("requestBody", {})]
+    bodies += [response for status, response in responses.items() if status.startswith("2")]
+    for body in bodies:
+        media = body.get("content", {}).get("application/json")
+        if media and not {"example", "examples"} & set(media):
             example = _example(media.get("schema", {}), schemas)
             if example is not None:
                 media["example"] = example

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.platform.auth import load_pepper
 from service.platform.database import Database
@@ -58,8 +58,8 @@ class Sender:
                             await asyncio.to_thread(self._forget)
                         for message in await asyncio.to_thread(self._claim):
                             self._start(poster, message, woken)
-                    except DBAPIError as error:  # the dispatcher tells of it
-                        _LOG.debug("database unavailable: %s", error.orig)
+                    except SQLAlchemyError as error:  # the dispatcher tells of it
+                        _LOG.debug("database unavailable: %s", error)
                     await _first_of(stop, woken, _LOOK_S)
                 if self._under_way:
                     await asyncio.wait(self._under_way, timeout=_STOPPING_S)
@@ -98,7 +98,7 @@ class Sender:
 
     async def _deliver(self, poster: Poster, message: Message) -> None:
         attempt = await poster.post(message)
-        with suppress(DBAPIError):  # not settled, so sent again
+        with suppress(SQLAlchemyError):  # not settled, so sent again
             await asyncio.to_thread(self._settle, message, attempt)
 
     def _settle(self, message: Message, attempt: Attempt) -> None:

@@ -59,10 +59,11 @@ class TestDocument:
             name for name, o in operations(described) if not (o.get("tags") and o.get("description"))
         ] == []
 
-    def test_each_json_answer_has_an_example(self, described: dict[str, Any]) -> None:
+    def test_each_json_body_and_answer_has_an_example(self, described: dict[str, Any]) -> None:
         schemas, missing = described["components"]["schemas"], []
         for name, operation in operations(described):
-            for status, response in operation["responses"].items():
+            answers = operation["responses"] | {"request": operation.get("requestBody", {})}
+            for status, response in answers.items():
                 media = response.get("content", {}).get("application/json")
                 reference = str((media or {}).get("schema", {}).get("$ref", "")).rpartition("/")[2]
                 given = media and (

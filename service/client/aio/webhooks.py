@@ -1,5 +1,6 @@
 """Webhooks: who is told what happens to your jobs, and what became of each message."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,8 @@ class AsyncWebhooksClient:
         body: dict[str, Any] = {"url": url, "description": description}
         if events is not None:
             body["events"] = list(events)
-        return await self._transport.post("/v1/webhooks", Webhook, body, idempotency_key=idempotency_key)
+        key = idempotency_key or uuid.uuid4().hex  # a lost answer would lose the secret
+        return await self._transport.post("/v1/webhooks", Webhook, body, idempotency_key=key)
 
     async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Webhook]:
         return await self._transport.get("/v1/webhooks", Page[Webhook], {"limit": limit, "after": after})

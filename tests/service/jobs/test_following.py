@@ -86,6 +86,7 @@ def test_cut_ten_times_each_event_is_seen_once(
         headers = {"Authorization": f"Bearer {account.key}"}
         with httpx.Client(base_url=proxy.url, headers=headers, timeout=20) as client:
             while not seen or seen[-1][1] != "job.done":
+                assert proxy.connections < 100
                 position = {"Last-Event-ID": str(seen[-1][0])} if seen else {}
                 path = f"/v1/jobs/{job_id}/events/stream"
                 seen += [event[:2] for event in received(client, path, **position)]
