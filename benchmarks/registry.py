@@ -27,7 +27,8 @@ import psycopg
 from benchmarks.cut import RESULTS, machine
 from benchmarks.registry_fill import DATASETS, fill
 from service.platform.settings import Settings, environment_of
-from service.tenants.service import create_key, ensure_tenant
+from service.tenants.keys import create_key
+from service.tenants.service import ensure_tenant
 from tests.fixtures.database import migrated, postgres_url, settings_for
 
 GOAL_MS = 50.0

@@ -3,6 +3,7 @@
 from fastapi import Depends, FastAPI
 
 from service.artifacts import endpoints as artifacts
+from service.audit import endpoints as audit
 from service.bundles import endpoints as bundles
 from service.compositions import endpoints as compositions
 from service.datasets import endpoints as datasets
@@ -16,6 +17,7 @@ from service.modules import endpoints as modules
 from service.platform import health
 from service.platform.requests import refuse_unknown_query
 from service.provenance import endpoints as provenance
+from service.tenants import endpoints as api_keys
 from service.webhooks import endpoints as webhooks
 
 TAGS = [
@@ -26,6 +28,8 @@ TAGS = [
     {"name": "compositions", "description": "Classifiers made of modules."},
     {"name": "artifacts", "description": "Files to download."},
     {"name": "webhooks", "description": "Be told what happens to your jobs."},
+    {"name": "api_keys", "description": "Who may call, and what for."},
+    {"name": "audit", "description": "Who changed what."},
     {"name": "operation", "description": "Is it alive, is it ready, what runs."},
 ]
 
@@ -38,6 +42,8 @@ def include_routers(app: FastAPI) -> None:
         jobs, job_events, datasets, uploads, provenance, models, modules, compositions,
         artifacts, bundles, workers, webhooks,
     ):  # fmt: skip
+        app.include_router(slice_.router, dependencies=strict)
+    for slice_ in (api_keys, audit):
         app.include_router(slice_.router, dependencies=strict)
     app.include_router(job_events.ticketed_router, dependencies=strict)
     app.include_router(health.router)

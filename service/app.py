@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service.api import TAGS, include_routers
+from service.audit.trail import AuditTrail
 from service.platform import openapi, problems
 from service.platform.auth import load_pepper
 from service.platform.bodies import BodyGuard
 from service.platform.database import Database
 from service.platform.errors import AuthRequiredError
+from service.platform.rate_limits import open_limiter
 from service.platform.recent import Recent
 from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
@@ -50,10 +52,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = open_store(settings)
     app.state.pepper = load_pepper(settings)
     app.state.callers = Recent[str, Caller](_CALLER_KNOWN_S, _CALLERS_KNOWN)
+    app.state.limiter = open_limiter(settings)
     include_routers(app)
     problems.install(app)
     openapi.install(app)
     # The one added last runs first: the frame gives the guard's refusals their request id.
+    app.add_middleware(AuditTrail)
     app.add_middleware(BodyGuard)
     app.add_middleware(RequestFrame)
     app.add_middleware(TrafficCounter)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
 from service.artifacts import collection
+from service.audit import repository as audit
 from service.jobs import expiry, fairness, leadership, leases, outbox, retention
 from service.jobs.tables import DISPATCH
 from service.platform.database import Database
@@ -175,6 +176,9 @@ class Dispatcher:
         if settings.events_kept_days is not None:
             with self._database.write() as session:
                 retention.forget_stories(session, round(settings.events_kept_days * retention.DAY_MS))
+        if settings.audit_kept_days is not None:
+            with self._database.write() as session:
+                audit.forget(session, round(settings.audit_kept_days * retention.DAY_MS))
 
     def collect_beside(self) -> None:
         """`collect` in a thread: going through a large store takes minutes, and jobs must not wait for it."""

@@ -25,7 +25,7 @@ from service.platform.errors import ServiceError
 from service.platform.parent_death import bound_command
 from service.platform.settings import Settings, environment_of
 from service.queue import prepare_broker
-from service.tenants.service import ensure_default_key
+from service.tenants.keys import ensure_default_key
 
 _LOG = logging.getLogger(__name__)
 _EMBEDDED_LEASE_TTL_S = 20.0

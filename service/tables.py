@@ -1,6 +1,7 @@
 """Every table, imported in one place so that metadata is complete wherever it is needed."""
 
 from service.artifacts import tables as artifacts
+from service.audit import tables as audit
 from service.compositions import tables as compositions
 from service.datasets import tables as datasets
 from service.jobs import tables as jobs
@@ -16,6 +17,7 @@ metadata = Base.metadata
 
 __all__ = [
     "artifacts",
+    "audit",
     "compositions",
     "datasets",
     "jobs",

@@ -8,6 +8,7 @@ import typer
 
 from service.cli import (
     artifacts,
+    audit,
     compose,
     datasets,
     demo,
@@ -63,9 +64,10 @@ def version(as_json: JsonFlag = False) -> None:
 
 _LOCAL: tuple[Callable[..., None], ...] = (
     processes.up, processes.api, processes.dispatcher, processes.worker, demo.demo,
-    store.gc, store.verify, store.backup, store.restore,
+    store.gc, store.verify,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
+    audit.audit,
     registry.architectures, search.classes, compose.compose, compose.download,
     compose.bundle, registry.delete,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from service.client.artifacts import ArtifactsClient
 from service.client.jobs import JobsClient
+from service.client.people import ApiKeysClient, AuditClient
 from service.client.registry import (
     ArchitecturesClient,
     ClassesClient,
@@ -40,6 +41,8 @@ class CleaveClient:
         self.classes = ClassesClient(self._transport)
         self.compositions = CompositionsClient(self._transport)
         self.artifacts = ArtifactsClient(self._transport)
+        self.api_keys = ApiKeysClient(self._transport)
+        self.audit_events = AuditClient(self._transport)
         self.webhooks = WebhooksClient(self._transport)
 
     def version(self) -> Version:

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/compositions", tags=["compositions"])
 
 _EXISTS: dict[int | str, dict[str, Any]] = {
     200: {"model": CompositionAnswer, "description": "It exists already."},
-    **problems(404, 429),
+    **problems(404, 409, 429),
 }
 
 

@@ -43,7 +43,7 @@ _BODY: dict[str, Any] = {"model": JobRead}
     response_model=JobRead,
     responses={
         200: {**_BODY, "description": "It ended within the time of `Prefer: wait`."},
-        **problems(429),
+        **problems(404, 409, 429),
     },
 )
 async def create(

@@ -17,6 +17,8 @@ from service.platform.problems import problem_response
 
 MAX_BODY_BYTES = 1 << 20
 MAX_DEPTH = 32
+# What other methods bring is read to its end and not looked at.
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # The parts of uploads are no JSON and not held in memory: their endpoint streams them and knows their size.
 _STREAMED = re.compile(r"/v1/datasets/[^/]+/uploads/[^/]+/parts/[^/]+\Z")
 
@@ -33,11 +35,11 @@ class BodyGuard:
             return
         try:
             _check_target(scope)
-            if scope["method"] == "PUT" and _STREAMED.match(scope["path"]):
+            if _STREAMED.match(scope["path"]):
                 await self._app(scope, receive, send)
                 return
             body = await _read(scope, receive)
-            if body:
+            if body and scope["method"] in _WITH_BODY:
                 _check_json(scope, body)
         except ServiceError as error:
             await problem_response(error, scope)(scope, receive, send)

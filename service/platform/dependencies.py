@@ -1,20 +1,27 @@
 """What endpoints ask for: the caller, a session, the store, the settings."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from service.platform.database import Database
-from service.platform.errors import UnauthorizedError
+from service.platform.errors import ForbiddenScopeError, RateLimitedError, UnauthorizedError
+from service.platform.rate_limits import RateLimiter
 from service.platform.recent import Recent
+from service.platform.scopes import scope_for
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore
-from service.tenants.service import Caller, authenticate, default_caller
+from service.tenants import keys, repository
+from service.tenants.service import Caller, default_caller
 
+_USE_NOTED_S = repository.USE_NOTED_MS / 1000
 _BEARER = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer cleave_...`.")
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key in a header of its own.")
 
@@ -32,6 +39,11 @@ async def get_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
+async def get_pepper(request: Request) -> bytes:
+    return cast(bytes, request.app.state.pepper)
+
+
+PepperDep = Annotated[bytes, Depends(get_pepper)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 StoreDep = Annotated[ArtifactStore, Depends(get_store)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
@@ -52,7 +64,7 @@ async def get_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     header: Annotated[str | None, Security(_HEADER)],
 ) -> Caller:
-    """Who calls, by API key. Raises UnauthorizedError.
+    """Who calls, by API key. Raises UnauthorizedError, and ForbiddenScopeError for what the key may not do.
 
     Who was found is remembered for a second: so long may a key that another process revokes be good here.
     """
@@ -60,19 +72,51 @@ async def get_caller(
     if settings.auth and not presented:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer cleave_...`.")
     recent: Recent[str, Caller] = request.app.state.callers
-    known = recent.get(presented)
-    if known is not None:
-        return known
-    caller = await run_in_threadpool(_look_up, database, settings, request.app.state.pepper, presented)
-    recent.put(presented, caller)
+    caller = recent.get(presented)
+    if caller is None:
+        caller = await run_in_threadpool(_look_up, database, settings, request.app.state.pepper, presented)
+        recent.put(presented, caller)
+    request.state.caller = caller  # for the audit log, refusals too
+    await _count(caller, request)
+    _require_scope(caller, request)
     return caller
+
+
+async def _count(caller: Caller, request: Request) -> None:
+    """Raises RateLimitedError; what is left is told in the headers of every answer."""
+    limiter: RateLimiter | None = request.app.state.limiter
+    if limiter is None:
+        return
+    verdict = await run_in_threadpool(limiter.hit, caller.key_id or caller.tenant_id)
+    if verdict is None:
+        return
+    request.state.headers = verdict.headers
+    if not verdict.allowed:
+        refusal = RateLimitedError(f"This key may send {verdict.limit} requests at a time; wait.")
+        refusal.headers = {"Retry-After": str(verdict.reset_s)}
+        raise refusal
+
+
+def _require_scope(caller: Caller, request: Request) -> None:
+    needed = scope_for(getattr(request.scope.get("route"), "operation_id", None), request.method)
+    if not caller.scope.includes(needed):
+        raise ForbiddenScopeError(f"This needs a key of scope {needed}; this one's is {caller.scope}.")
 
 
 def _look_up(database: Database, settings: Settings, pepper: bytes, presented: str) -> Caller:
     with database.read() as session:
-        if settings.auth:
-            return authenticate(session, pepper, presented)
-        return default_caller(session)
+        if not settings.auth:
+            return default_caller(session)
+        caller, used = keys.authenticate(session, pepper, presented)
+    if used is None or (datetime.now(UTC) - used).total_seconds() > _USE_NOTED_S:
+        _note_use(database, caller)
+    return caller
+
+
+def _note_use(database: Database, caller: Caller) -> None:
+    """The database decides by its own clock; where it cannot write now, a later request does."""
+    with suppress(OperationalError), database.write(caller.tenant_id) as session:
+        repository.note_use(session, str(caller.key_id))
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]

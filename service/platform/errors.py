@@ -31,6 +31,14 @@ class SignatureInvalidError(ServiceError):
     status, code, title = 403, "signature_invalid", "The link's signature does not fit"
 
 
+class ForbiddenScopeError(ServiceError):
+    status, code, title = 403, "forbidden_scope", "The API key's scope does not allow this"
+
+
+class KeyEndedError(ServiceError):
+    status, code, title = 409, "key_ended", "The API key is revoked or expired"
+
+
 class LinkExpiredError(ServiceError):
     status, code, title = 410, "link_expired", "The link has expired"
 
@@ -151,6 +159,10 @@ class QueueFullError(ServiceError):
     status, code, title, retryable = 429, "queue_full", "Too many jobs are waiting", True
 
 
+class RateLimitedError(ServiceError):
+    status, code, title, retryable = 429, "rate_limited", "Too many requests", True
+
+
 class PreconditionFailedError(ServiceError):
     status, code, title = 412, "precondition_failed", "It is not the one named by If-Match"
 
@@ -187,18 +199,6 @@ class StoreUnsupportedError(StartupError):
     """The artifact store that the settings name needs a package that is not installed."""
 
     code = "store_unsupported"
-
-
-class NotEmptyError(StartupError):
-    """A backup or a restoration goes only where nothing is yet."""
-
-    code = "not_empty"
-
-
-class BackupInvalidError(StartupError):
-    """A folder that cannot be restored from: unfinished, damaged, or of another version."""
-
-    code = "backup_invalid"
 
 
 class DatabaseBehindError(StartupError):

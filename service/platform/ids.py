@@ -4,7 +4,9 @@ from typing import Literal
 
 import uuid_utils
 
-Prefix = Literal["ten", "key", "job", "ds", "upl", "mdl", "mod", "cmp", "art", "req", "wrk", "whk", "dlv"]
+Prefix = Literal[
+    "ten", "key", "job", "ds", "upl", "mdl", "mod", "cmp", "art", "req", "wrk", "whk", "dlv", "aud"
+]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -5,30 +5,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.platform.problems import MEDIA_TYPE, Problem
+from service.platform.openapi_parts import add_links, problem_reference, problem_responses
+from service.platform.problems import Problem
+from service.platform.scopes import scope_for
 
-_REASONS = {
-    400: "The request could not be read.",
-    401: "No API key, or one that is unknown, expired or revoked.",
-    403: "The link's signature does not fit.",
-    404: "No such thing, or it belongs to another tenant.",
-    409: "The state does not allow it.",
-    410: "The link has expired.",
-    412: "The content is not the one named by If-Match.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
-    416: "The range is outside the content.",
-    422: "The request is not valid; `errors` says where.",
-    429: "Too many of your jobs are waiting; see Retry-After.",
-    500: "The service failed.",
-    503: "A component does not answer; try again.",
-    507: "The service has no room; free some, then go on.",
-}
 DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 _EVERYWHERE = (400, 401, 422, 500, 503)
 _WITH_BODY = (413, 415)
-_PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
 DESCRIPTION = """\
 Cleave trains neural networks that come apart into modules, one per class, keeps the modules, and composes
@@ -46,7 +30,7 @@ Authenticate with `Authorization: Bearer cleave_...`.
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` entry of an operation that can also answer these errors."""
-    return {status: _problem_response(status) for status in statuses}
+    return {status: {"description": "replaced by the one for all operations"} for status in statuses}
 
 
 def binary_response(description: str, media_type: str = "application/octet-stream") -> dict[str, Any]:
@@ -83,26 +67,58 @@ def build(app: FastAPI) -> dict[str, Any]:
     definition = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
     schemas.update(definition.pop("$defs"))
     schemas["Problem"] = definition
+    for schema in schemas.values():
+        _require_discriminators(schema, schemas)
+    _require_discriminators(document["paths"], schemas)
+    document["components"]["responses"] = problem_responses()
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            _declare_scope(method, operation)
             _complete(operation, schemas, _common_errors(path, operation))
+    add_links(document)
     return document
+
+
+def _require_discriminators(node: Any, schemas: dict[str, Any]) -> None:
+    """A field that tells kinds apart must be sent, although each kind has it as a default."""
+    if isinstance(node, list):
+        for item in node:
+            _require_discriminators(item, schemas)
+    elif isinstance(node, dict):
+        told = node.get("discriminator")
+        if isinstance(told, dict):
+            for reference in told["mapping"].values():
+                kind = schemas[reference.rpartition("/")[2]]
+                kind["required"] = sorted({*kind.get("required", []), told["propertyName"]})
+        for item in node.values():
+            _require_discriminators(item, schemas)
+
+
+def _declare_scope(method: str, operation: dict[str, Any]) -> None:
+    """Name the scope that a key must have; OpenAPI 3.1 takes role names for any kind of security."""
+    if "security" in operation:
+        scope = scope_for(operation["operationId"], method.upper())
+        operation["security"] = [{name: [scope.value] for name in way} for way in operation["security"]]
 
 
 def _common_errors(path: str, operation: dict[str, Any]) -> tuple[int, ...]:
     """What any operation of this form can be answered with, beside what it declares itself."""
     if not path.startswith("/v1/"):
         return (500,)
-    statuses = _EVERYWHERE + (_WITH_BODY if "requestBody" in operation else ())
+    statuses = _EVERYWHERE + ((403, 429) if "security" in operation else ())
+    statuses += _WITH_BODY if "requestBody" in operation else ()
     return (*statuses, 404) if "{" in path else statuses
 
 
 def _complete(operation: dict[str, Any], schemas: dict[str, Any], errors: tuple[int, ...]) -> None:
     responses = operation["responses"]
     for status in errors:
-        responses[str(status)] = _problem_response(status)
+        responses[str(status)] = {}
     if 422 not in errors:
         responses.pop("422", None)
+    for status in responses:
+        if status >= "4":
+            responses[status] = problem_reference(int(status))
     bodies = [operation.get("requestBody", {})]
     bodies += [response for status, response in responses.items() if status.startswith("2")]
     for body in bodies:
@@ -121,7 +137,3 @@ def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
     items = definition.get("properties", {}).get("data", {}).get("items")
     item = _example(items, schemas) if items else None
     return None if item is None else {"data": [item], "has_more": False, "next_cursor": None}
-
-
-def _problem_response(status: int) -> dict[str, Any]:
-    return {"description": _REASONS[status], "content": {MEDIA_TYPE: {"schema": _PROBLEM_REF}}}

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import exc as sql
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from service.platform.errors import InvalidRequestError, ServiceError, UnauthorizedError, UnavailableError
@@ -19,6 +20,7 @@ from service.platform.validation import describe_errors, headline_code, summaris
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 # What the framework itself answers; every other code belongs to a ServiceError.
 FRAMEWORK_CODES = {
@@ -126,7 +128,20 @@ def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     refusal = ServiceError(_explain(error, request))
     refusal.status, refusal.title = error.status_code, HTTPStatus(error.status_code).phrase
     refusal.code = FRAMEWORK_CODES.get(error.status_code, f"http_{error.status_code}")
-    return problem_response(refusal, request.scope, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_here(request))
+    return problem_response(refusal, request.scope, headers)
+
+
+def _methods_here(request: Request) -> list[str]:
+    """Every method of this path: the framework names those of the first route that has it."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
+    ]
 
 
 def _explain(error: HTTPException, request: Request) -> str:

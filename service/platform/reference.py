@@ -42,7 +42,9 @@ def page(document: Document) -> str:
 
 
 def _section(tag: Document, document: Document) -> str:
-    found = [_operation(*entry) for entry in _operations(document) if tag["name"] in entry[2]["tags"]]
+    found = [
+        _operation(*entry, document) for entry in _operations(document) if tag["name"] in entry[2]["tags"]
+    ]
     return f"<h2>{escape(tag['name'])}</h2><p>{_text(tag['description'])}</p>{''.join(found)}"
 
 
@@ -52,7 +54,7 @@ def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
             yield method.upper(), path, operation
 
 
-def _operation(method: str, path: str, operation: Document) -> str:
+def _operation(method: str, path: str, operation: Document, document: Document) -> str:
     parameters = [
         (escape(p["name"]), p["in"], _type(p["schema"]), _text(p.get("description", "")))
         for p in operation.get("parameters", [])
@@ -63,6 +65,10 @@ def _operation(method: str, path: str, operation: Document) -> str:
         *(_content("body", media) for media in operation.get("requestBody", {}).get("content", {}).values()),
     ]
     for status, response in operation["responses"].items():
+        if "$ref" in response:  # an error: its form is told once, its codes are in docs/errors.md
+            shared = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+            parts.append(_content(f"{status}: {_text(shared['description'])}", {}))
+            continue
         media: Document = next(iter(response.get("content", {}).values()), {})
         parts.append(_content(f"{status}: {_text(response['description'])}", media))
     return _fold(f"<b>{method}</b> <code>{escape(path)}</code>", "".join(parts), operation["operationId"])

@@ -91,6 +91,14 @@ class Settings(BaseSettings):
     events_kept_days: float | None = Field(
         None, gt=0, description="Events and curves of jobs that ended longer ago go; none: they stay."
     )
+    rate_limit: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$",
+        description="Requests of one API key, e.g. 600/minute; none: any number.",
+    )
+    audit_kept_days: float | None = Field(
+        365.0, ge=1, description="Rows of the audit log older than this go; none: they stay."
+    )
     webhook_networks: str = Field(
         "",
         description="Besides the public internet: networks that messages may go to, e.g. 10.0.0.0/8,::1/128.",

@@ -1,10 +1,11 @@
 """What the lists of the registry can be narrowed and sorted by."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,16 @@ Pairs = Annotated[
 SplitFilter = Annotated[Split, Query(description="The data that floors and sorting look at.")]
 
 
+def _only_dates(text: str) -> str:
+    """Pydantic reads a bare number as seconds since 1970; whoever sends one meant something else."""
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("must be a date and time with an offset, as RFC 3339 writes them")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_dates)]
+
+
 @dataclass(frozen=True)
 class Origin:
     """FastAPI dependency: what the model is like, of which it is or was made."""
@@ -44,8 +55,8 @@ class Origin:
 class Bounds:
     """FastAPI dependency: when it was made, how large it may be, how good it must be at least."""
 
-    created_from: Annotated[AwareDatetime | None, Query(alias="created_at[gte]")] = None
-    created_before: Annotated[AwareDatetime | None, Query(alias="created_at[lt]")] = None
+    created_from: Annotated[Moment | None, Query(alias="created_at[gte]")] = None
+    created_before: Annotated[Moment | None, Query(alias="created_at[lt]")] = None
     max_parameters: Ceiling = None
     min_accuracy: Floor = None
     split: SplitFilter = "validation"

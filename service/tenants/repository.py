@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.platform.clock import db_now
 from service.platform.database import insert_if_absent
 from service.platform.ids import new_id
+from service.platform.pagination import Page, PageRequest, fetch_page
 from service.tenants.tables import ApiKey, Tenant
+
+USE_NOTED_MS = 60_000
 
 
 def ensure_tenant(session: Session, name: str) -> str:
@@ -39,20 +42,48 @@ def find_live_key(session: Session, key_id: str) -> ApiKey | None:
     return session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None), live))
 
 
-def list_keys(session: Session, tenant: str | None) -> Sequence[Row[ApiKey, str, bool]]:
-    """Each key, its tenant's name, and whether its time is over; newest first."""
-    over = func.coalesce(ApiKey.expires_at <= db_now(), False)
-    rows = select(ApiKey, Tenant.name, over).join(Tenant, Tenant.id == ApiKey.tenant_id)
+def previous_digest(session: Session, key_id: str) -> str | None:
+    """The digest of the secret before the last rotation, while it is good."""
+    live = ApiKey.previous_until > db_now()
+    return session.scalar(select(ApiKey.previous_digest).where(ApiKey.id == key_id, live))
+
+
+def note_use(session: Session, key_id: str) -> None:
+    """Write when the key was used, at most once a minute."""
+    old = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= db_now() - USE_NOTED_MS)
+    noted = update(ApiKey).where(ApiKey.id == key_id, old).values(last_used_at=db_now())
+    session.execute(noted, execution_options={"synchronize_session": False})
+
+
+def page_of_keys(session: Session, page: PageRequest) -> Page[ApiKey]:
+    return fetch_page(session, select(ApiKey), [ApiKey.created_at, ApiKey.id], page)
+
+
+def find_key(session: Session, key_id: str) -> ApiKey | None:
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id))
+
+
+def is_over(session: Session, key_id: str) -> bool:
+    """Whether the key's time is over, by the database's clock."""
+    return (
+        session.scalar(select(ApiKey.id).where(ApiKey.id == key_id, ApiKey.expires_at <= db_now()))
+        is not None
+    )
+
+
+def list_keys(session: Session, tenant: str | None) -> Sequence[ApiKey]:
+    """The keys of one tenant, or of all; newest first."""
+    rows = select(ApiKey).join(Tenant, Tenant.id == ApiKey.tenant_id)
     if tenant is not None:
         rows = rows.where(Tenant.name == tenant)
-    return session.execute(rows.order_by(ApiKey.created_at.desc(), ApiKey.id.desc())).all()
+    return session.scalars(rows.order_by(ApiKey.created_at.desc(), ApiKey.id.desc())).all()
 
 
-def revoke(session: Session, key_id: str) -> bool:
-    """False when there is no such key; one that is revoked already keeps its time."""
+def revoke(session: Session, key_id: str) -> None:
+    """End the key; one that is revoked already keeps its time."""
     ended: Any = func.coalesce(ApiKey.revoked_at, db_now())
-    statement = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=ended).returning(ApiKey.id)
-    return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
+    statement = update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=ended)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def has_key(session: Session, tenant_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.openapi import document
-from service.platform.problems import FRAMEWORK_CODES
+from service.platform.problems import FRAMEWORK_CODES, Problem
 from service.platform.validation import NAMED_VALUES
 from service.spec_tables import tables
 
@@ -27,6 +27,8 @@ SLICES = (
     "classes",
     "workers",
     "webhooks",
+    "api_keys",
+    "audit_events",
 )
 
 
@@ -78,11 +80,35 @@ class TestDocument:
             errors = {s: r for s, r in operation["responses"].items() if s[0] in "45"}
             assert "500" in errors, name
             for status, response in errors.items():
-                assert list(response["content"]) == ["application/problem+json"], f"{name} {status}"
+                assert response == {"$ref": f"#/components/responses/Problem{status}"}, f"{name} {status}"
             if "/v1/" in name:
                 assert {"401", "422"} <= set(errors), name
             if "{" in name:
                 assert "404" in errors, name
+
+    def test_every_code_of_an_error_has_an_example(self, described: dict[str, Any]) -> None:
+        shown = {}
+        for response in described["components"]["responses"].values():
+            (media,) = response["content"].values()
+            for code, example in media["examples"].items():
+                assert Problem.model_validate(example["value"]).code == code
+                shown[code] = example["value"]["status"]
+        rows = re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", (ROOT / "docs" / "errors.md").read_text(), re.M)
+        framework = {"method_not_allowed": 405, "not_acceptable": 406}
+        assert shown | framework == {code: int(status) for code, status in rows}
+
+    def test_what_is_created_links_to_what_can_be_done_with_it(self, described: dict[str, Any]) -> None:
+        for path, methods in described["paths"].items():
+            below = {
+                other: operations
+                for other, operations in described["paths"].items()
+                if re.fullmatch(re.escape(path) + r"/\{\w+\}(/[a-z_]+)*", other)
+            }
+            if "post" not in methods or not below:
+                continue
+            for status, answer in methods["post"]["responses"].items():
+                wanted = {o["operationId"] for operations in below.values() for o in operations.values()}
+                assert status >= "4" or set(answer["links"]) >= wanted, path
 
     def test_the_framework_s_own_errors_are_gone(self, described: dict[str, Any]) -> None:
         assert "HTTPValidationError" not in json.dumps(described)

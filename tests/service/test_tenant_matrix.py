@@ -15,6 +15,7 @@ from sqlalchemy import text
 from service.models.tables import Model
 from tests.fixtures.client import Account, Api
 from tests.fixtures.possessions import (
+    ECHOES,
     KEYLESS,
     NO_REFERENCES,
     POSITIONS,
@@ -211,6 +212,8 @@ class TestLists:
     def test_no_answer_of_a_list_names_another_tenants_things(self, world: World) -> None:
         shown: set[str] = set()
         for operation in self._lists(world):
+            if operation.id in ECHOES:
+                continue
             required = REQUIRED_QUERY.get(operation.id, {})
             for account, ids, strange in (
                 (world.owner, world.theirs, world.own),

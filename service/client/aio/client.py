@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from service.client.aio.artifacts import AsyncArtifactsClient
 from service.client.aio.jobs import AsyncJobsClient
+from service.client.aio.people import AsyncApiKeysClient, AsyncAuditClient
 from service.client.aio.registry import (
     AsyncArchitecturesClient,
     AsyncClassesClient,
@@ -39,6 +40,8 @@ class AsyncCleaveClient:
         self.classes = AsyncClassesClient(self._transport)
         self.compositions = AsyncCompositionsClient(self._transport)
         self.artifacts = AsyncArtifactsClient(self._transport)
+        self.api_keys = AsyncApiKeysClient(self._transport)
+        self.audit_events = AsyncAuditClient(self._transport)
         self.webhooks = AsyncWebhooksClient(self._transport)
 
     async def version(self) -> Version:

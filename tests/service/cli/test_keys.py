@@ -64,3 +64,26 @@ def test_keys_that_are_not_there(live: LiveService, command: str) -> None:
 def test_listing_keys_makes_no_database(tmp_path: Path) -> None:
     result = cleave("keys", "list", "--data-dir", str(tmp_path))
     assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [database_not_migrated]")
+
+
+def test_a_key_of_less_scope_its_rotation_and_the_audit_log(
+    live: LiveService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ("--data-dir", str(live.settings.home), "--json")
+    monkeypatch.setenv("CLEAVE_URL", live.url)
+    options = ("--scope", "read", "--expires-days", "1")
+    made = json.loads(cleave("keys", "create", "--name", "reader", *options, *home).stdout)
+    with CleaveClient(live.url, made["api_key"]) as client, pytest.raises(CleaveApiError) as refusal:
+        client.jobs.create({"kind": "train", "architecture": "small_cnn", "dataset": "digits"})
+    assert refusal.value.code == "forbidden_scope"
+    key_id = "key_" + made["api_key"].split("_")[1]
+    rotated = json.loads(cleave("keys", "rotate", key_id, "--overlap-s", "0", *home).stdout)
+    assert rotated["api_key"] != made["api_key"]
+    monkeypatch.setenv("CLEAVE_API_KEY", live.api_key)
+    found = json.loads(cleave("audit", "--resource", key_id, "--json").stdout)["data"]
+    assert [event["operation"] for event in found] == ["keys rotate", "keys create"]
+    with CleaveClient(live.url, live.api_key) as admin:
+        (event,) = admin.audit_events.list(key_id=key_id).data
+        assert (event.operation, event.status) == ("jobs_create", 403)
+        assert admin.api_keys.get(key_id).scope == "read"
+        assert admin.api_keys.revoke(admin.api_keys.create("x").id).state == "revoked"

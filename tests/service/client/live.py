@@ -19,7 +19,8 @@ from service.platform.database import Database
 from service.platform.ids import new_id
 from service.platform.settings import Settings, environment_of
 from service.platform.storage import StoredBlob, open_store
-from service.tenants.service import create_key, ensure_tenant
+from service.tenants.keys import create_key
+from service.tenants.service import ensure_tenant
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits", "epochs": 2}
 

@@ -12,7 +12,8 @@ from service.migrate import upgrade
 from service.platform.auth import load_pepper, parse_key
 from service.platform.errors import AuthRequiredError
 from service.platform.settings import Settings
-from service.tenants.service import create_key, ensure_default_key, ensure_tenant
+from service.tenants.keys import create_key, ensure_default_key
+from service.tenants.service import ensure_tenant
 from service.tenants.tables import ApiKey
 from tests.fixtures.client import Account, Api, open_api
 from tests.fixtures.database import migrated, settings_for

@@ -1,0 +1,34 @@
+"""Every query about the audit log."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.audit.schemas import AuditSearch
+from service.audit.tables import AuditEvent
+from service.platform.clock import db_now
+from service.platform.pagination import Page, PageRequest, fetch_page
+
+_AT_ONCE = 5000
+
+
+def page_of_events(session: Session, wanted: AuditSearch, page: PageRequest) -> Page[AuditEvent]:
+    """Newest first."""
+    rows = select(AuditEvent)
+    for column, value in (
+        (AuditEvent.operation, wanted.operation),
+        (AuditEvent.resource, wanted.resource),
+        (AuditEvent.key_id, wanted.key_id),
+    ):
+        if value is not None:
+            rows = rows.where(column == value)
+    if wanted.created_from is not None:
+        rows = rows.where(AuditEvent.created_at >= wanted.created_from)
+    if wanted.created_before is not None:
+        rows = rows.where(AuditEvent.created_at < wanted.created_before)
+    return fetch_page(session, rows, (AuditEvent.created_at, AuditEvent.id), page)
+
+
+def forget(session: Session, age_ms: int) -> None:
+    """Drop the oldest of what is older than this; some at a time, the writer is needed."""
+    old = select(AuditEvent.id).where(AuditEvent.created_at < db_now() - age_ms).limit(_AT_ONCE)
+    session.execute(delete(AuditEvent).where(AuditEvent.id.in_(old)))

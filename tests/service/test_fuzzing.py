@@ -1,0 +1,35 @@
+"""Every operation that the API describes, with what fits its description and what does not.
+
+All of schemathesis's checks (but one, whose place tests/fixtures/fuzzing.py takes), and ours: every error is
+a problem document with a documented code.
+"""
+
+import pytest
+
+from tests.fixtures.client import Account, Api
+from tests.fixtures.fuzzing import run_schemathesis
+from tests.fixtures.possessions import everything
+
+
+@pytest.fixture
+def filled(account: Account) -> Account:
+    """A tenant with one of each thing."""
+    everything(account)
+    return account
+
+
+class TestFuzzing:
+    def test_briefly(self, api: Api, filled: Account) -> None:
+        """The edges of every schema on SQLite; random data and sequences of requests on PostgreSQL."""
+        sqlite = api.database.engine.dialect.name == "sqlite"
+        phases = "examples,coverage" if sqlite else "examples,fuzzing,stateful"
+        options = ("--phases", phases, "--max-examples", "2", "--seed", "1", "--no-shrink", "--workers", "2")
+        status, report = run_schemathesis(api.url, filled.key, *options)
+        assert status == 0, report
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(1500)
+    def test_at_length(self, api: Api, filled: Account) -> None:
+        options = ("--max-examples", "100", "--workers", "2")
+        status, report = run_schemathesis(api.url, filled.key, *options)
+        assert status == 0, report
