@@ -41,7 +41,9 @@ def of_modules(session: Session, ids: str) -> ComparisonView:
 def _split(ids: str) -> list[str]:
     found = [one.strip() for one in ids.split(",")]
     if not 2 <= len(found) <= MOST or not all(found):
-        raise InvalidRequestError(f"Give 2 to {MOST} ids, separated by commas.")
+        detail = f"Give 2 to {MOST} ids, separated by commas."
+        error = {"pointer": "/ids", "code": "invalid", "message": detail, "in": "query"}
+        raise InvalidRequestError(detail, errors=[error])
     return found
 
 
