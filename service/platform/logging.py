@@ -15,6 +15,10 @@ _SECRET_VALUES = (
     (re.compile(r"cleave_[0-9a-z]+_[0-9A-Za-z]+"), "cleave_[redacted]"),
     (re.compile(r"(?i)(bearer\s+)\S+"), r"\1[redacted]"),
     (re.compile(r"(://[^:/@\s]*):[^@/\s]+@"), r"\1:[redacted]@"),
+    (re.compile(r"(?i)\b(password=)[^\s&'\"]+"), r"\1[redacted]"),
+    (re.compile(r"whsec_[0-9A-Za-z+/=_-]+"), "whsec_[redacted]"),
+    # Signed links and tickets of streams open what they name to whoever has them.
+    (re.compile(r"(?i)([?&](?:sig|ticket)=)[^&\s'\"]+"), r"\1[redacted]"),
 )
 # Numbers under such a name are not secrets: a lease token is a counter.
 _PLAIN = (int, float, bool, type(None))
