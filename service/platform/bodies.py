@@ -1,6 +1,7 @@
 """Reads JSON bodies within limits before anything else sees them (pure ASGI)."""
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -85,7 +86,8 @@ def _check_json(scope: Scope, body: bytes) -> None:
     if kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaTypeError("Send the body as application/json.")
     try:
-        _check_value(json.loads(body, parse_constant=_refuse_constant), depth=0)
+        document = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_named_once)
+        _check_value(document, depth=0)
     except (ValueError, RecursionError) as error:
         # A decoder's message names the place; only the position is repeated, never the content.
         place = (
@@ -102,6 +104,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name given twice one reader takes the first value and another the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
 def _check_value(value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError("too deep")
@@ -109,6 +119,8 @@ def _check_value(value: Any, depth: int) -> None:
         value.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
         if "\x00" in value:
             raise ValueError("NUL")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("beyond every float")  # 1e999: a number in JSON, and Infinity once it is read
     elif isinstance(value, list):
         for item in value:
             _check_value(item, depth + 1)

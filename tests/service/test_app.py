@@ -103,6 +103,9 @@ class TestBodies:
             b"[" * 40 + b"]" * 40,
             b"\xff\xfe",
             b"1" * 5000,
+            b'{"kind": "train", "learning_rate": 1e999}',
+            b'{"kind": "train", "kind": "extract"}',
+            b'{"kind": "train", "approach": {"name": "nemo", "name": "mwt"}}',
         ],
     )
     def test_unreadable(self, account: Account, content: bytes) -> None:
