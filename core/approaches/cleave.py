@@ -72,7 +72,8 @@ class Cleave(BaseApproach):
     def loss(self, logits: Tensor, masks: Mapping[str, Tensor], labels: Tensor) -> LossTerms:  # noqa: ARG002
         """Cross-entropy (over all classes, whatever the set) + alpha * the objective on class masks."""
         task = F.cross_entropy(logits, labels)
-        modularity = _objective(self.spec.name, [torch.sigmoid(scores) for scores in self._scores])
+        with torch.set_grad_enabled(self.spec.alpha > 0):  # with 0 it is only reported
+            modularity = _objective(self.spec.name, [torch.sigmoid(scores) for scores in self._scores])
         # Every process has all scores, and their gradients are summed: each adds its share of this one.
         shared = self._share * modularity + (1 - self._share) * modularity.detach()
         return LossTerms(task + self.spec.alpha * shared, {"task": task, "modularity": modularity})

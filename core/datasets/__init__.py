@@ -1,4 +1,4 @@
-"""Images in memory with fixed splits, and batches of them on any device."""
+"""Images with fixed splits, and batches of them on any device."""
 
 from core.datasets.batches import BatchPlan, StopRequest, augment, batches, draw, normalise, stoppable
 from core.datasets.images import ImageData, ImageSplit
