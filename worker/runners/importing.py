@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from core.results import REPORT_ADAPTER, AnyReport, FailureReport, RunnerInput
+from core.results import REPORT_ADAPTER, AnyReport, FailureReport, ResultReport, RunnerInput
 from core.specs import ImportSpec
 from service.platform.parent_death import bound_command
 from worker.runners.common import check_stop
@@ -32,7 +32,10 @@ def run(job: RunnerInput, spec: ImportSpec, should_stop: Callable[[], bool]) -> 
             process.stdin.write(json.dumps(told).encode() + b"\n")
             process.stdin.close()
             for line in process.stdout:
-                yield REPORT_ADAPTER.validate_json(line)
+                report = REPORT_ADAPTER.validate_json(line)
+                yield report
+                if isinstance(report, ResultReport | FailureReport):
+                    return
                 check_stop(should_stop)
         finally:
             process.kill()
