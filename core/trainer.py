@@ -9,14 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from core.acceleration import (
-    LAYOUT,
-    arithmetic,
-    autocast,
-    evaluation_batch,
-    fast_layout,
-    pooled_generators,
-)
+from core.acceleration import LAYOUT, arithmetic, autocast, evaluation_batch, fast_layout, pooled_generators
 from core.approaches import create_approach
 from core.architectures import create
 from core.checkpoints import Checkpoint, TrainingPosition

@@ -4,7 +4,8 @@
 
 Starts API, dispatcher and workers over a data folder of its own (embedded: SQLite and a folder as broker;
 servers: a PostgreSQL and a Redis of its own), lets families of a training, an extraction and a composition
-run without a fault, then the same under fire, and compares. Ends with 1 when a promise is broken. Some faults
+run without a fault, then the same under fire, and compares; then cancels trainings and, embedded, kills
+`cleave up` as a whole. Ends with 1 when a promise is broken. Some faults
 need root (a small disk) or libfaketime (a clock that jumps, for the servers); what could not be done is said.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.chaos import verdict
+from benchmarks.chaos import acts, verdict
 from benchmarks.chaos.faults import Arsenal, Blow
 from benchmarks.chaos.servers import Postgres, Redis, faked_clock, free_port, small_disk
 from benchmarks.chaos.stack import Stack
@@ -49,19 +49,25 @@ class Campaign:
     arsenal: Arsenal
     families: list[Family] = field(default_factory=list)
     blows: list[Blow] = field(default_factory=list)
-    _now: Snapshot = field(default_factory=Snapshot)
+    cancelled: list[str] = field(default_factory=list)
+    now: Snapshot = field(default_factory=Snapshot)
 
     def run(self) -> dict[str, Any]:
         """Everything; the answer has the figures and the broken promises."""
         began = time.monotonic()
         with CleaveClient(self.stack.url, timeout=5.0) as client:
-            self._until(self.stack.is_ready, lambda _: None, "the start")
+            self.until(self.stack.is_ready, lambda _: None, "the start")
             references = self._undisturbed(client)
             under_fire_at = time.monotonic()
             self._under_fire(client)
             finished_at = time.monotonic()
+            broken = acts.cancel_some(self, client)
+            starts = self._starts()
+            if self.plan.backend == "embedded":
+                acts.kill_up(self, client)
         everyone = [*references.values(), *self.families]
-        broken = verdict.broken(self.database, self.stack.settings, everyone, references)
+        accepted = [*self.cancelled, *(job_id for family in everyone for job_id in family.job_ids)]
+        broken += verdict.broken(self.database, self.stack.settings, everyone, references, accepted)
         stopped_s = self.stack.stop()
         broken += verdict.processes_left(self.stack.settings)
         return {
@@ -69,7 +75,7 @@ class Campaign:
             "under_fire_s": round(finished_at - under_fire_at, 1),
             "stopped_s": round(stopped_s, 1),
             "jobs": sum(len(family.job_ids) for family in self.families),
-            "starts": {name: member.starts for name, member in self.stack.members.items()},
+            "starts": {**starts, **self._starts()},
             "broken_promises": broken,
         }
 
@@ -83,9 +89,7 @@ class Campaign:
             for family in references.values():
                 family.advance(client, now, len(KINDS))
 
-        self._until(
-            lambda: all(self._is_over(f, len(KINDS)) for f in references.values()), work, "references"
-        )
+        self.until(lambda: all(self.is_over(f, len(KINDS)) for f in references.values()), work, "references")
         return references
 
     def _under_fire(self, client: CleaveClient) -> None:
@@ -95,7 +99,7 @@ class Campaign:
 
         def work(now: Snapshot) -> None:
             nonlocal next_blow, wanted
-            if all(self._is_over(family, len(KINDS)) for family in self.families) and self._kills_left():
+            if all(self.is_over(family, len(KINDS)) for family in self.families) and self._kills_left():
                 wanted = max(wanted, sum(len(f.job_ids) for f in self.families) + len(KINDS))
             self._plan_families(wanted)
             for family in self.families:
@@ -113,9 +117,12 @@ class Campaign:
             if self._kills_left() or self.arsenal.later or accepted < wanted:
                 return False
             recovered = all(blow.recovered_s is not None for blow in self.blows)
-            return recovered and all(self._is_over(f, len(f.job_ids)) for f in self.families)
+            return recovered and all(self.is_over(f, len(f.job_ids)) for f in self.families)
 
-        self._until(done, work, "jobs under fire")
+        self.until(done, work, "jobs under fire")
+
+    def _starts(self) -> dict[str, int]:
+        return {name: member.starts for name, member in self.stack.members.items()}
 
     def _kills_left(self) -> int:
         return self.plan.kills - len(self.blows)
@@ -126,13 +133,13 @@ class Campaign:
             recipe = self.plan.recipes[number % len(self.plan.recipes)]
             self.families.append(Family(number, recipe, self.plan.epochs))
 
-    def _is_over(self, family: Family, jobs: int) -> bool:
+    def is_over(self, family: Family, jobs: int) -> bool:
         over = [
-            job_id for job_id in family.job_ids if (j := self._now.jobs.get(job_id)) is not None and j.over
+            job_id for job_id in family.job_ids if (j := self.now.jobs.get(job_id)) is not None and j.over
         ]
         return len(over) >= jobs
 
-    def _until(self, done: Callable[[], bool], work: Callable[[Snapshot], None], what: str) -> None:
+    def until(self, done: Callable[[], bool], work: Callable[[Snapshot], None], what: str) -> None:
         """Keep everything up and work until it is done. Raises TimeoutError."""
         deadline = time.monotonic() + self.plan.patience_s
         while True:
@@ -140,20 +147,20 @@ class Campaign:
             self.arsenal.undo_due()
             now = look(self.database)
             if now is not None:
-                self._now = now
+                self.now = now
                 for blow in self.blows:
                     blow.look(now)
                 work(now)
                 if done():
                     return
             if time.monotonic() > deadline:
-                open_jobs = [job for job in self._now.jobs.values() if not job.over]
+                open_jobs = [job for job in self.now.jobs.values() if not job.over]
                 waiting = [blow.name for blow in self.blows if blow.recovered_s is None]
                 raise TimeoutError(f"{what}: not within {self.plan.patience_s} s; {open_jobs} {waiting}")
             time.sleep(_TICK_S)
 
     def _tell(self, blow: Blow) -> None:
-        ended = sum(job.over for job in self._now.jobs.values())
+        ended = sum(job.over for job in self.now.jobs.values())
         where = ", ".join(f"{job.kind} {job.job_id[-6:]}#{job.attempt}" for job in blow.hit)
         sys.stderr.write(f"{len(self.blows) + 1}/{self.plan.kills} {blow.name} {where} ({ended} jobs over)\n")
 
@@ -179,7 +186,7 @@ def campaign(plan: Plan, folder: Path) -> Iterator[Campaign]:
             faked = faked_clock(clock) if servers else {}
             stack = _stack(settings, faked)
             arsenal = Arsenal(
-                stack, Random(plan.seed), postgres, redis,
+                stack, database, Random(plan.seed), postgres, redis,
                 artifacts if mounted else None, clock if faked else None,
             )  # fmt: skip
             try:

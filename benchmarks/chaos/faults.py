@@ -10,10 +10,14 @@ from pathlib import Path
 from random import Random
 
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.chaos.servers import Postgres, Redis
 from benchmarks.chaos.stack import Member, Stack, runners_below, send
 from benchmarks.chaos.work import JobView, Snapshot
+from service.jobs import outbox
+from service.jobs.tables import OutboxMessage
+from service.platform.database import Database
 from service.queue import CeleryPublisher, create_celery
 
 _DOUBLES = 5
@@ -50,6 +54,7 @@ class Arsenal:
     """The faults that this machine and these servers allow, and what is to be undone later."""
 
     stack: Stack
+    database: Database
     draw: Random
     postgres: Postgres | None
     redis: Redis | None
@@ -63,7 +68,7 @@ class Arsenal:
         """Often what is most likely in life, and what interrupts no job less often."""
         often = ["kill runner", "kill worker", "kill worker's child"] * 4
         every = ["kill dispatcher", "kill api", "stop worker", "stop dispatcher", "stop api"]
-        every += ["empty broker", "double messages"] * 2 + ["kill everything"]
+        every += ["empty broker", "double messages", "drop messages"] * 2 + ["kill everything"]
         every += ["restart database"] if self.postgres else []
         every += ["fill disk"] if self.small_disk else []
         return often + every + (["clock jump"] if self.clock else [])
@@ -87,6 +92,8 @@ class Arsenal:
             return self._hit_service(name, self.stack.members[rest])
         if name == "double messages":
             return self._double_messages(name, now)
+        if name == "drop messages":
+            return self._drop_messages(name, now)
         act = {
             "empty broker": self._empty_broker,
             "restart database": self._restart_database,
@@ -160,6 +167,18 @@ class Arsenal:
                     queue = "train" if job.kind == "train" else "short"
                     CeleryPublisher(app).publish(job.job_id, queue)
         return Blow(name, time.monotonic(), []) if living else None
+
+    def _drop_messages(self, name: str, now: Snapshot) -> Blow | None:
+        """The waiting jobs' hints are marked as published, and there is no message: the broker lost them."""
+        waiting = [job for job in now.jobs.values() if job.state == "queued"]
+        if not waiting:
+            return None
+        at, timeout_s = time.monotonic(), self.stack.settings.publish_timeout_s
+        with suppress(SQLAlchemyError), self.database.write() as session:
+            hints = [session.get(OutboxMessage, job.job_id) for job in waiting]
+            for hint in (hint for hint in hints if hint is not None):
+                outbox.mark_published(session, hint, timeout_s)
+        return Blow(name, at, waiting)
 
     def _restart_database(self) -> Callable[[], bool]:
         if self.postgres is not None:

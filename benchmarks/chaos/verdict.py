@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -24,11 +24,15 @@ _GRACE_S = 20.0
 
 
 def broken(
-    database: Database, settings: Settings, families: list[Family], references: Mapping[str, Family]
+    database: Database,
+    settings: Settings,
+    families: list[Family],
+    references: Mapping[str, Family],
+    accepted: Collection[str],
 ) -> list[str]:
-    """Everything that was promised and is not so."""
+    """Everything that was promised and is not so. `accepted`: every job, also those that were cancelled."""
     return [
-        *_lost(database, families),
+        *_lost(database, families, accepted),
         *_doubled(database),
         *_different(database, families, references),
         *_story(database),
@@ -40,11 +44,10 @@ def processes_left(settings: Settings) -> list[str]:
     return [f"process {pid} is left" for pid in processes_with(str(settings.home))]
 
 
-def _lost(database: Database, families: list[Family]) -> Iterable[str]:
-    accepted = [job_id for family in families for job_id in family.job_ids]
+def _lost(database: Database, families: list[Family], accepted: Collection[str]) -> Iterable[str]:
     with database.read() as session:
         states = {job.id: job for job in session.scalars(select(Job))}
-    for job_id in accepted:
+    for job_id in (job_id for family in families for job_id in family.job_ids):
         job = states.get(job_id)
         if job is None or job.state != "succeeded":
             yield f"lost: {job_id} is {job and job.state}: {job and job.error}"

@@ -1,7 +1,6 @@
 """/v1/jobs over a real server."""
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
 
 from core.results import CheckpointReport, LogReport, MetricValue
 from service.jobs.endings import Failed, settle
@@ -17,10 +15,8 @@ from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record
 from service.platform.database import Database
 from service.platform.settings import Settings
-from service.tenants.service import limit_tenant
-from service.tenants.tables import Tenant
 from tests.fixtures.client import Account, Api
-from tests.fixtures.jobs import claimed, read_job
+from tests.fixtures.jobs import claimed
 
 TRAIN: dict[str, Any] = {
     "kind": "train",
@@ -208,93 +204,6 @@ class TestRead:
         assert stranger.http.get("/v1/jobs").json()["data"] == []
 
 
-class TestCancelAndRetry:
-    def test_cancel_waiting_running_twice_and_too_late(self, account: Account, database: Database) -> None:
-        waiting = submit(account)
-        answer = account.http.post(f"/v1/jobs/{waiting}/cancel")
-        assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
-        late = account.http.post(f"/v1/jobs/{waiting}/cancel")
-        assert (late.status_code, late.json()["code"]) == (409, "already_terminal")
-        running = submit(account)
-        claimed(database, running)
-        answers = [account.http.post(f"/v1/jobs/{running}/cancel") for _ in range(2)]
-        assert [(a.status_code, a.json()["state"]) for a in answers] == [
-            (202, "cancelling"),
-            (200, "cancelling"),
-        ]
-
-    def test_pause_and_resume_once_twice_and_too_late(self, account: Account, database: Database) -> None:
-        job_id = submit(account)
-
-        def post(verb: str) -> tuple[int, str, bool]:
-            answer = account.http.post(f"/v1/jobs/{job_id}/{verb}")
-            return answer.status_code, answer.json()["state"], answer.json()["paused"]
-
-        assert post("resume") == (200, "queued", False)
-        assert [post("pause"), post("pause")] == [(202, "pending", True), (200, "pending", True)]
-        assert [post("resume"), post("resume")] == [(202, "queued", False), (200, "queued", False)]
-        claimed(database, job_id)
-        assert [post("pause"), post("pause")] == [(202, "running", True), (200, "running", True)]
-        account.http.post(f"/v1/jobs/{job_id}/cancel")
-        refused = account.http.post(f"/v1/jobs/{job_id}/pause")
-        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-        over = submit(account)
-        account.http.post(f"/v1/jobs/{over}/cancel")
-        for verb in ("pause", "resume"):
-            late = account.http.post(f"/v1/jobs/{over}/{verb}")
-            assert (late.status_code, late.json()["code"]) == (409, "already_terminal")
-
-    def test_one_more_than_may_wait_is_refused_until_one_starts(
-        self, account: Account, database: Database
-    ) -> None:
-        with database.write() as session:
-            (name,) = session.scalars(select(Tenant.name).where(Tenant.id == account.tenant_id))
-            limit_tenant(session, name, {"max_queued": 1})
-        job_id, key = submit(account), {"Idempotency-Key": "once"}
-        refused = account.http.post("/v1/jobs", json=TRAIN, headers=key)
-        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
-        assert refused.json()["retryable"] is True
-        assert refused.headers["retry-after"] == "30"
-        claimed(database, job_id)
-        assert account.http.post("/v1/jobs", json=TRAIN, headers=key).status_code == 202
-
-    def test_retry_of_a_training_goes_on_from_its_checkpoints(
-        self, account: Account, database: Database, settings: Settings
-    ) -> None:
-        job_id = submit(account)
-        claim = claimed(database, job_id)
-        folder = settings.checkpoint_root / job_id
-        folder.mkdir(parents=True)
-        (folder / "second").write_bytes(b"state")
-        digest = read_job(database, job_id).spec_sha256
-        points = [
-            CheckpointReport(path=name, sha256="0" * 64, spec_sha256=digest, epoch=epoch, step=0, metrics={})
-            for epoch, name in ((1, "first"), (2, "second"))
-        ]
-        figures = [MetricValue(name="loss", value=0.1, split="train", epoch=e) for e in (1, 2, 3)]
-        with database.write() as session:
-            record(session, claim.lease, 1, Notes(checkpoints=points, metrics=figures))
-        end(database, claim, settings)
-
-        heir = account.http.post(f"/v1/jobs/{job_id}/retry").json()["id"]
-
-        rows = account.http.get(f"/v1/jobs/{heir}/checkpoints").json()["data"]
-        assert [(row["path"], row["attempt"]) for row in rows] == [("second", 0)]
-        shutil.rmtree(folder)
-        assert (settings.checkpoint_root / heir / "second").read_bytes() == b"state"
-        curve = account.http.get(f"/v1/jobs/{heir}/metrics").json()["data"]
-        assert [point["epoch"] for point in curve] == [1, 2]
-
-    def test_retry_is_a_new_job_with_the_same_spec(self, account: Account) -> None:
-        job_id = submit(account)
-        assert account.http.post(f"/v1/jobs/{job_id}/retry").status_code == 409
-        account.http.post(f"/v1/jobs/{job_id}/cancel")
-        answer = account.http.post(f"/v1/jobs/{job_id}/retry")
-        assert answer.status_code == 202
-        assert answer.json()["id"] != job_id
-        assert answer.json()["spec_sha256"] == account.http.get(f"/v1/jobs/{job_id}").json()["spec_sha256"]
-
-
 class TestEvents:
     def test_the_stream_ends_with_the_job_and_resumes_where_it_was_cut(
         self, account: Account, database: Database, settings: Settings
@@ -331,15 +240,3 @@ class TestEvents:
         assert [e["seq"] for e in held] == [2, 3]
         page = account.http.get(f"/v1/jobs/{job_id}/events?limit=2").json()
         assert (len(page["data"]), page["has_more"], page["next_cursor"]) == (2, True, "2")
-
-
-@pytest.mark.parametrize("number", ["2147483648", "9" * 30, "-1", "²"])
-def test_a_position_no_event_can_have(account: Account, number: str) -> None:
-    job_id = submit(account)
-    headers = [(b"Last-Event-ID", number.encode("latin-1"))]
-    answers = [
-        account.http.get(f"/v1/jobs/{job_id}/events", params={"after": number}),
-        account.http.get(f"/v1/jobs/{job_id}/events/stream", params={"after": number}),
-        account.http.get(f"/v1/jobs/{job_id}/events/stream", headers=headers),
-    ]
-    assert [answer.status_code for answer in answers] == [422] * 3

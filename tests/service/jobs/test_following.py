@@ -172,3 +172,15 @@ class TestLogs:
     @pytest.mark.parametrize("query", ["level=debug", "limit=0", "after=-1", "afer=1"])
     def test_what_is_not_valid(self, account: Account, query: str) -> None:
         assert account.http.get(f"/v1/jobs/{submit(account)}/logs?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("number", ["2147483648", "9" * 30, "-1", "²"])
+def test_a_position_no_event_can_have(account: Account, number: str) -> None:
+    job_id = submit(account)
+    headers = [(b"Last-Event-ID", number.encode("latin-1"))]
+    answers = [
+        account.http.get(f"/v1/jobs/{job_id}/events", params={"after": number}),
+        account.http.get(f"/v1/jobs/{job_id}/events/stream", params={"after": number}),
+        account.http.get(f"/v1/jobs/{job_id}/events/stream", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 3
