@@ -88,9 +88,8 @@ class S3Store:
         self._scratch.mkdir(parents=True, exist_ok=True)
         private = self._scratch / uuid.uuid4().hex
         try:
-            with private.open("wb") as file:
-                for chunk in self._read(sha256):
-                    file.write(chunk)
+            with _told(sha256), private.open("wb") as file:
+                file.writelines(self._read(sha256))
             if hash_and_sync(private).sha256 != sha256:
                 raise ArtifactMissingError(f"The store's content for {sha256} has another digest.")
             self._keep(private, sha256)
