@@ -15,11 +15,14 @@ from service.models import service as models
 from service.modules import service as modules
 from service.platform.errors import InUseError
 from service.registry import labels
+from service.registry.etags import require_match
 
 
-def remove_model(session: Session, model_id: str) -> None:
-    """Raises NotFoundError, InUseError."""
-    model_id = models.get(session, model_id).id
+def remove_model(session: Session, model_id: str, if_match: str | None) -> None:
+    """Raises NotFoundError, PreconditionFailedError, InUseError."""
+    model = models.describe(session, model_id)
+    require_match(if_match, model)
+    model_id = model.id
     users = {
         "modules": modules.ids_of_model(session, model_id),
         "compositions": compositions.ids_of_model(session, model_id),
@@ -27,16 +30,16 @@ def remove_model(session: Session, model_id: str) -> None:
     _remove(session, model_id, users, models.remove)
 
 
-def remove_module(session: Session, module_id: str) -> None:
-    """Raises NotFoundError, InUseError."""
-    modules.get(session, module_id)
+def remove_module(session: Session, module_id: str, if_match: str | None) -> None:
+    """Raises NotFoundError, PreconditionFailedError, InUseError."""
+    require_match(if_match, modules.describe(session, module_id))
     users = {"compositions": compositions.ids_with_module(session, module_id)}
     _remove(session, module_id, users, modules.remove)
 
 
-def remove_composition(session: Session, composition_id: str) -> None:
-    """Raises NotFoundError, InUseError."""
-    compositions.get(session, composition_id)
+def remove_composition(session: Session, composition_id: str, if_match: str | None) -> None:
+    """Raises NotFoundError, PreconditionFailedError, InUseError."""
+    require_match(if_match, compositions.describe(session, composition_id))
     _remove(session, composition_id, {}, compositions.remove)
 
 

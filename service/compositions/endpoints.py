@@ -65,8 +65,8 @@ def change_composition(
 
 
 @router.delete(
-    "/{composition_id}", operation_id="compositions_delete", status_code=204, responses=problems(409)
+    "/{composition_id}", operation_id="compositions_delete", status_code=204, responses=problems(409, 412)
 )
-def delete_composition(composition_id: str, session: Writer) -> None:
+def delete_composition(composition_id: str, session: Writer, if_match: IfMatch = None) -> None:
     """Remove a composition; its modules stay, and an identical request builds it again."""
-    removal.remove_composition(session, composition_id)
+    removal.remove_composition(session, composition_id, if_match)

@@ -77,7 +77,9 @@ def list_classes(model_id: str, session: Reader) -> ListOf[ModelClassView]:
     return service.describe_classes(session, model_id)
 
 
-@router.delete("/models/{model_id}", operation_id="models_delete", status_code=204, responses=problems(409))
-def delete_model(model_id: str, session: Writer) -> None:
+@router.delete(
+    "/models/{model_id}", operation_id="models_delete", status_code=204, responses=problems(409, 412)
+)
+def delete_model(model_id: str, session: Writer, if_match: IfMatch = None) -> None:
     """Remove a model that has no modules and no compositions."""
-    removal.remove_model(session, model_id)
+    removal.remove_model(session, model_id, if_match)

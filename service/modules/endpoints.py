@@ -53,8 +53,8 @@ def list_modules_for_class(
 
 
 @router.delete(
-    "/modules/{module_id}", operation_id="modules_delete", status_code=204, responses=problems(409)
+    "/modules/{module_id}", operation_id="modules_delete", status_code=204, responses=problems(409, 412)
 )
-def delete_module(module_id: str, session: Writer) -> None:
+def delete_module(module_id: str, session: Writer, if_match: IfMatch = None) -> None:
     """Remove a module that is in no composition."""
-    removal.remove_module(session, module_id)
+    removal.remove_module(session, module_id, if_match)

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from service.artifacts.tables import Artifact, ArtifactLink
 from service.models.tables import Metric
+from service.registry.tables import Label
 from tests.fixtures.client import Account, Api
 from tests.fixtures.problems import problem
 
@@ -73,6 +74,22 @@ class TestRemoving:
         assert (refused["code"], job.json()["id"] in refused["detail"]) == ("in_use", True)
         account.http.post(f"/v1/jobs/{job.json()['id']}/cancel")
         assert account.http.delete(f"/v1/models/{model_id}").status_code == 204
+
+    def test_only_what_one_has_seen(self, account: Account) -> None:
+        url = f"/v1/models/{account.registry.train()}"
+        seen = account.http.get(url).headers["ETag"]
+        account.registry.evaluate(url.rpartition("/")[2], 0.5)
+        refused = problem(account.http.delete(url, headers={"If-Match": seen}))
+        assert (refused["status"], refused["code"]) == (412, "precondition_failed")
+        now = account.http.get(url).headers["ETag"]
+        assert account.http.delete(url, headers={"If-Match": now}).status_code == 204
+
+    def test_its_labels_go_with_it(self, api: Api, account: Account) -> None:
+        url = f"/v1/models/{account.registry.train()}"
+        assert account.http.patch(url, json={"tags": ["old"]}).status_code == 200
+        assert account.http.delete(url).status_code == 204
+        with api.database.read(account.tenant_id) as session:
+            assert session.scalars(select(Label.owner_id)).all() == []
 
     def test_another_tenant_removes_nothing(self, account: Account, stranger: Account) -> None:
         model_id = account.registry.train()
