@@ -34,8 +34,8 @@ PACKAGED = [
     "torchvision:resnet18", "torchvision:vgg11_bn", "torchvision:mobilenet_v2",
     "torchvision:mobilenet_v3_small",
     "torchvision:shufflenet_v2_x0_5", "torchvision:regnet_y_400mf", "torchvision:efficientnet_b0",
-    "torchvision:convnext_tiny", "torchvision:densenet121", "torchvision:squeezenet1_1",
-    "torchvision:vit_b_16", "timm:resnet10t", "timm:vit_tiny_patch16_224", "timm:convnext_atto",
+    "torchvision:convnext_tiny", "torchvision:densenet121", "torchvision:vit_b_16",
+    "timm:resnet10t", "timm:vit_tiny_patch16_224", "timm:convnext_atto",
     "timm:deit_tiny_distilled_patch16_224",
 ]  # fmt: skip
 
