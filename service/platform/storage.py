@@ -16,7 +16,7 @@ from typing import Protocol
 from service.platform.errors import ArtifactMissingError, StoreUnsupportedError
 from service.platform.settings import Settings
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
