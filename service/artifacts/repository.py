@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, delete, exists, select, union_all
+from sqlalchemy import ColumnElement, Select, delete, exists, select, union_all
 from sqlalchemy.orm import Session
 
 import service.tables  # noqa: F401 - every table is asked what it names
@@ -56,9 +56,13 @@ def named(session: Session, digests: Collection[str]) -> set[str]:
 
 def each_named(session: Session) -> Sequence[str]:
     """Every digest that some row names, once."""
+    return session.scalars(naming()).all()
+
+
+def naming() -> Select[str]:
+    """The query for every digest that some row names, once."""
     everything = union_all(*(select(column) for column in _naming_columns())).subquery()
-    rows = select(everything.c[0]).where(everything.c[0].is_not(None)).distinct()
-    return session.scalars(rows).all()
+    return select(everything.c[0]).where(everything.c[0].is_not(None)).distinct()
 
 
 def sizes(session: Session) -> dict[str, set[int]]:

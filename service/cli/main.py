@@ -64,7 +64,7 @@ def version(as_json: JsonFlag = False) -> None:
 
 _LOCAL: tuple[Callable[..., None], ...] = (
     processes.up, processes.api, processes.dispatcher, processes.worker, demo.demo,
-    store.gc, store.verify,
+    store.gc, store.verify, store.backup, store.restore,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
     audit.audit,

@@ -1,7 +1,8 @@
-"""cleave gc | verify: what is stored, looked after where the database and the store are."""
+"""cleave gc | verify | backup | restore: what is stored, looked after where it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +11,8 @@ from service.cli import output
 from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from service.artifacts.collection import CollectionReport, VerificationReport
+    from service.backup.service import BackupReport
     from service.platform.database import Database
     from service.platform.storage import ArtifactStore
 
@@ -51,8 +51,38 @@ def verify(ctx: typer.Context, data_dir: DataDirOption = None, as_json: JsonFlag
         raise typer.Exit(1)
 
 
+def backup(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    data_dir: DataDirOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Copy database and files, consistent, while everything runs. Exit status 1 if a file was not right."""
+    with reported_errors(ctx):
+        from service.backup.service import back_up
+
+        report = back_up(local_settings(data_dir=data_dir), folder)
+    output.emit(report, as_json, lambda: _show_backup("backed up", report))
+    if report.missing:
+        raise typer.Exit(1)
+
+
+def restore(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `cleave backup` wrote.")],
+    data_dir: DataDirOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring a backup into an installation without rows."""
+    with reported_errors(ctx):
+        from service.backup.service import restore
+
+        report = restore(local_settings(data_dir=data_dir), folder)
+    output.emit(report, as_json, lambda: _show_backup("restored", report))
+
+
 @contextmanager
-def opened_store(data_dir: "Path | None") -> Iterator[tuple["Database", "ArtifactStore", float | None]]:
+def opened_store(data_dir: Path | None) -> Iterator[tuple["Database", "ArtifactStore", float | None]]:
     """Database and store of this machine's settings, and the grace that they name."""
     from service.platform.database import Database
     from service.platform.storage import open_store
@@ -84,3 +114,12 @@ def _show_verification(report: "VerificationReport") -> None:
         *[("another size on record", sha256) for sha256 in report.wrong_size],
     ]
     output.details("intact" if report.intact else "NOT intact", pairs)
+
+
+def _show_backup(done: str, report: "BackupReport") -> None:
+    pairs: list[tuple[str, output.Cell]] = [
+        ("rows", sum(report.rows.values())),
+        ("files", f"{report.blobs}, {output.size(report.blob_bytes)}"),
+        *[("missing or damaged", sha256) for sha256 in report.missing],
+    ]
+    output.details(done, pairs)

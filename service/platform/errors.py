@@ -201,6 +201,18 @@ class StoreUnsupportedError(StartupError):
     code = "store_unsupported"
 
 
+class NotEmptyError(StartupError):
+    """A backup or a restoration goes only where nothing is yet."""
+
+    code = "not_empty"
+
+
+class BackupInvalidError(StartupError):
+    """A folder that cannot be restored from: unfinished, damaged, or of another version."""
+
+    code = "backup_invalid"
+
+
 class DatabaseBehindError(StartupError):
     """The database has no tables, or those of an older version."""
 
