@@ -67,6 +67,22 @@ class ExtractSpec(JobOptions):
         return value
 
 
+class SweepSpec(JobOptions):
+    """Tell, without data, what the one-class modules of a model would be at other thresholds."""
+
+    kind: Literal["sweep"] = "sweep"
+    model_id: Identifier = Field(description="A trained model.")
+    thresholds: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=1, max_length=20, description="Each as `threshold` of an extraction."
+    )
+    form: ModuleForm | None = Field(None, description=_FORM)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _each_once(cls, value: list[float]) -> list[float]:
+        return sorted(set(value))
+
+
 class ComposeSpec(JobOptions):
     """Compose modules of one model into one classifier (their union). Ask by classes, by modules, or both."""
 

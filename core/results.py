@@ -129,6 +129,35 @@ class EvaluateResult(_Frozen):
     metrics: list[MetricValue]
 
 
+class SweptModule(_Frozen):
+    """The module of one class as it would be; sizes and rates as of a module."""
+
+    class_name: str
+    retention_rate: float
+    parameters: int
+    parameter_rate: float
+    flops: int
+    flops_rate: float
+    f1_validation: float | None = Field(
+        None, description="Of a module extracted at this threshold and in this form, where it is measured."
+    )
+
+
+class SweepPoint(_Frozen):
+    """What one threshold gives. `coupling`: mean overlap (Jaccard) of two modules; null for one class."""
+
+    threshold: float
+    coupling: float | None
+    modules: list[SweptModule]
+
+
+class SweepResult(_Frozen):
+    kind: Literal["sweep"] = "sweep"
+    model_id: str
+    form: ModuleForm
+    points: list[SweepPoint]
+
+
 class CorruptFile(_Frozen):
     """An image that was left out, and why."""
 
@@ -166,7 +195,8 @@ class ImportResult(_Frozen):
 
 
 JobResult = Annotated[
-    TrainResult | ExtractResult | ComposeResult | EvaluateResult | ImportResult, Field(discriminator="kind")
+    TrainResult | ExtractResult | ComposeResult | EvaluateResult | SweepResult | ImportResult,
+    Field(discriminator="kind"),
 ]
 
 

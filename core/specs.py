@@ -27,6 +27,7 @@ from core.module_specs import (
     ExtractSpec,
     ModuleForm,
     Split,
+    SweepSpec,
 )
 from core.spec_digests import spec_digest
 from core.train_specs import TrainSpec, takes_images
@@ -35,13 +36,15 @@ __all__ = [
     "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "AnySpec", "ApproachSpec",
     "ArchitectureInfo", "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo",
     "DatasetName", "EvaluateSpec", "ExtractSpec", "ImportOptions", "ImportSpec", "JobOptions", "JobSpec",
-    "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec", "TrainSpec", "UploadFormat",
-    "parse_job_spec", "spec_digest", "takes_images",
+    "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec", "SweepSpec", "TrainSpec",
+    "UploadFormat", "parse_job_spec", "spec_digest", "takes_images",
 ]  # fmt: skip
 
 # What a caller may ask for; the service itself asks for imports too.
-JobSpec = Annotated[TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec, Field(discriminator="kind")]
-AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | ImportSpec
+JobSpec = Annotated[
+    TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec, Field(discriminator="kind")
+]
+AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec | ImportSpec
 _ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from core.catalog import UPLOADED_ID
-from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportSpec, TrainSpec
+from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportSpec, SweepSpec, TrainSpec
 from service.artifacts import service as artifacts
 from service.platform.errors import ArtifactMissingError
 from service.platform.storage import ArtifactStore
@@ -30,6 +30,8 @@ def job_inputs(session: Session, store: ArtifactStore, spec: AnySpec) -> dict[st
     if isinstance(spec, EvaluateSpec):
         return _with_data(session, store, _files(session, store, spec.target_id, _NETWORK))
     files = _files(session, store, str(spec.model_id), _MODEL)
+    if isinstance(spec, SweepSpec):
+        return files
     if spec.evaluate:
         files = _with_data(session, store, files)
     if isinstance(spec, ExtractSpec):

@@ -15,6 +15,7 @@ from core.results import (
     JobResult,
     MetricValue,
     ModuleResult,
+    SweepResult,
     TrainResult,
 )
 from service.artifacts import service as artifacts
@@ -88,6 +89,8 @@ def register_result(
         public |= _register_composition(into, result)
     elif isinstance(result, ImportResult):
         public |= _register_dataset(into, result)
+    elif isinstance(result, SweepResult):
+        public |= _tell_sweep(into, result)
     else:
         public |= _register_evaluation(into, result)
     session.flush()
@@ -150,6 +153,16 @@ def _register_evaluation(into: _Registration, result: EvaluateResult) -> dict[st
     restricted = into.job.spec.get("classes") is not None
     into.measure(None if restricted else result.target_id, result.metrics)
     return {"target_id": result.target_id, "metrics": _plain(result.metrics)}
+
+
+def _tell_sweep(into: _Registration, result: SweepResult) -> dict[str, Any]:
+    """Nothing new to keep; what is known of modules extracted at these thresholds is told with it."""
+    measured = modules.f1_by_threshold(into.session, result.model_id, result.form)
+    points = [point.model_dump() for point in result.points]
+    for point in points:
+        for module in point["modules"]:
+            module["f1_validation"] = measured.get((module["class_name"], point["threshold"]))
+    return {"model_id": result.model_id, "form": result.form, "points": points}
 
 
 def _plain(metrics: Iterable[MetricValue]) -> list[dict[str, Any]]:

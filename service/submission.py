@@ -12,6 +12,7 @@ from core.specs import (
     EvaluateSpec,
     ExtractSpec,
     ImportSpec,
+    SweepSpec,
     TrainSpec,
     takes_images,
 )
@@ -62,6 +63,8 @@ def submit(session: Session, tenant_id: str, spec: AnySpec) -> Job:
         _check_teacher(session, spec, info)
     elif isinstance(spec, ExtractSpec):
         spec = _settled_extract(session, spec)
+    elif isinstance(spec, SweepSpec):
+        spec = spec.model_copy(update={"form": settle_form(models.get(session, spec.model_id), spec.form)})
     else:
         _check_evaluate(session, spec)
     return jobs.enqueue(session, tenant_id, spec)

@@ -33,6 +33,8 @@ def show_job(client: "CleaveClient", job: "Job") -> None:
         pairs.append((f"error {job.error.code}", job.error.message))
     output.details(job.id, pairs)
     _show_modules(modules)
+    for point in (result.model_extra or {}).get("points", []) if result is not None else []:
+        _show_point(point)
 
 
 def _made(
@@ -95,6 +97,20 @@ def _show_modules(modules: list["Module"]) -> None:
     for columns, found in groups:
         if found:
             output.table("modules", columns, [_row(module) for module in found])
+
+
+def _show_point(point: dict[str, Any]) -> None:
+    """One threshold of a sweep."""
+    columns = ("class", "neurons kept", "parameters", "of standard", "FLOPs of standard", "F1 val")
+    rows = [
+        (
+            m["class_name"], output.percent(m["retention_rate"]), m["parameters"],
+            output.percent(m["parameter_rate"]), output.percent(m["flops_rate"]), m["f1_validation"],
+        )
+        for m in point["modules"]
+    ]  # fmt: skip
+    alike = "" if point["coupling"] is None else f", modules overlap {output.percent(point['coupling'])}"
+    output.table(f"threshold {point['threshold']:g}{alike}", columns, rows)
 
 
 def _row(module: "Module") -> tuple[output.Cell, ...]:

@@ -82,6 +82,21 @@ def evaluate(
         submit(client, read_spec("evaluate", None, given, None), wait, as_json)
 
 
+@app.command()
+def sweep(
+    ctx: typer.Context,
+    model_id: Annotated[str, typer.Argument(metavar="MODEL_ID")],
+    threshold: Annotated[list[float], typer.Option(help="Give it several times.")],
+    form: Annotated[str | None, typer.Option(help="gated or static.")] = None,
+    wait: WaitFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """What the modules of a model would be at other thresholds: sizes and overlap, without data."""
+    given = {"model_id": model_id, "thresholds": threshold, "form": form}
+    with connect(ctx) as client:
+        submit(client, read_spec("sweep", None, given, None), wait, as_json)
+
+
 @app.command("list")
 def list_jobs(
     ctx: typer.Context,

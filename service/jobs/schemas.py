@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Body, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, TrainSpec
+from core.specs import ComposeSpec, EvaluateSpec, ExtractSpec, SweepSpec, TrainSpec
 from service.jobs import examples
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobAttempt, JobEvent
@@ -17,7 +17,7 @@ EventType = Literal[
 
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]+$", max_length=64)]
 JobRequest = Annotated[
-    TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec,
+    TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec,
     Body(
         discriminator="kind",
         openapi_examples={
@@ -43,6 +43,10 @@ JobRequest = Annotated[
             "evaluate": {
                 "summary": "Measure a module on validation data",
                 "value": {"kind": "evaluate", "target_id": "mod_0193a1", "split": "validation"},
+            },
+            "sweep": {
+                "summary": "What modules would be at other thresholds",
+                "value": {"kind": "sweep", "model_id": "mdl_0193a1", "thresholds": [0.1, 0.5, 0.9]},
             },
         },
     ),
@@ -107,7 +111,7 @@ class JobRead(_Row):
     attempt: int
     error: JobErrorRead | None
     result: dict[str, Any] | None = Field(
-        description="model_id, module_ids, composition_id, artifact_ids: whatever the kind makes."
+        description="model_id, module_ids, composition_id, artifact_ids, points: what the kind makes."
     )
     created_at: datetime
     queued_at: datetime | None = Field(description="Null until a worker has checked the architecture.")

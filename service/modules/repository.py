@@ -13,7 +13,7 @@ from service.models.tables import Model
 from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
 from service.platform.pagination import Page, PageRequest, fetch_page
-from service.registry.scores import column_of, measured
+from service.registry.scores import UNMEASURED, column_of, measured
 from service.registry.search import newest, search
 
 
@@ -121,6 +121,17 @@ def single_class_candidates(
         statement = statement.where(Module.model_id == model_id)
     rows = session.execute(statement)
     return [Candidate(module, model, name, measured(score)) for module, model, name, score in rows]
+
+
+def f1_by_threshold(session: Session, model_id: str, form: str) -> dict[tuple[str, float], float]:
+    """(class, threshold) -> validation f1 of the newest module measured as a detector of the class."""
+    statement = (
+        select(ModuleClass.name, Module.threshold, Module.f1_validation)
+        .join(ModuleClass, ModuleClass.module_id == Module.id)
+        .where(Module.model_id == model_id, Module.form == form, Module.f1_validation > UNMEASURED)
+        .order_by(Module.created_at, Module.id)
+    )
+    return {(name, threshold): f1 for name, threshold, f1 in session.execute(statement)}
 
 
 def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:

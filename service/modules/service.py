@@ -147,6 +147,11 @@ def remove(session: Session, module_id: str) -> None:
     repository.remove(session, module_id)
 
 
+def f1_by_threshold(session: Session, model_id: str, form: ModuleForm) -> dict[tuple[str, float], float]:
+    """(class, threshold) -> validation f1 of the newest measured one-class module of the model and form."""
+    return repository.f1_by_threshold(session, model_id, form)
+
+
 def best_form(model: Model) -> ModuleForm:
     """The form nearest to the model's own function that it can give."""
     return "gated" if (model.approach, model.recipe) in GATED_RECIPES else "static"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core.results import AnyReport, RunnerInput
-from worker.runners import check, compose, evaluate, extract, importing, train
+from worker.runners import check, compose, evaluate, extract, importing, sweep, train
 
 ShouldStop = Callable[[], bool]
 Run = Callable[[RunnerInput, Any, ShouldStop], Iterator[AnyReport]]
@@ -14,6 +14,7 @@ RUNNERS: dict[str, Run] = {
     "extract": extract.run,
     "compose": compose.run,
     "evaluate": evaluate.run,
+    "sweep": sweep.run,
     "import": importing.run,
 }
 # The same for a check, whose last report is a CheckedReport.
