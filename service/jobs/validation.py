@@ -17,8 +17,9 @@ from service.jobs.leases import Claim
 from service.jobs.states import JobState
 from service.jobs.transitions import Lease, await_check, change, move, queue_again
 
-# What this worker lacks, or is too old to know, the one that trains may have.
-_OF_THIS_WORKER = ("package_missing", "unknown_architecture")
+# What this worker lacks, the one that trains may have. A name that its packages do not know is a mistake: who
+# mistypes one must not wait for a GPU to be told.
+_OF_THIS_WORKER = ("package_missing",)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,6 @@ class TestCheck:
             Stopped("timeout"),
             Failed("oom", "No memory.", "oom"),
             Failed("package_missing", "timm is not installed.", "user"),
-            Failed("unknown_architecture", "This worker is of an older version.", "user"),
         ],
     )
     def test_what_cannot_be_checked_is_left_to_the_training(
