@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.chaos.campaign import Campaign, Plan, campaign
+from benchmarks.chaos.campaign import Campaign, Plan, campaign, ended
 from benchmarks.chaos.work import RECIPES
 from benchmarks.cut import RESULTS, machine
 from service.platform.version import service_version
@@ -40,13 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patience", type=float, default=3600.0, help="seconds until it counts as hung")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the figures")
+    parser.add_argument("--cancels", type=int, default=4, help="trainings to cancel after the fire")
+    parser.add_argument("--up-kills", type=int, default=3, help="kills of `cleave up`, embedded")
     options = parser.parse_args(arguments)
     plan = Plan(
         options.backend, options.kills, options.jobs, options.seed, options.epochs, options.pause,
-        options.patience, tuple(options.recipes),
+        options.patience, tuple(options.recipes), options.cancels, options.up_kills,
     )  # fmt: skip
     # Whoever ends this process early must find nothing of it afterwards: no server, no mount.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="cleave-chaos-") as folder:
         Path(folder).chmod(0o755)  # the database runs as a user of its own
         with campaign(plan, Path(folder)) as run:
@@ -55,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path.write_text(json.dumps(report, indent=2) + "\n")
     _print(report)
     return 1 if report["broken_promises"] else 0
+
+
+def _end(*_: object) -> None:
+    ended.set()
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _report(run: Campaign) -> dict[str, Any]:

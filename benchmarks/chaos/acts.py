@@ -17,14 +17,13 @@ from service.jobs.tables import Checkpoint, Job
 if TYPE_CHECKING:
     from benchmarks.chaos.campaign import Campaign
 
-_CANCELS, _CANCELLED_WITHIN_S = 4, 10.0
-_UP_KILLS = 3
+_CANCELLED_WITHIN_S = 10.0
 
 
 def cancel_some(run: "Campaign", client: CleaveClient) -> list[str]:
     """Trainings cancelled at some moment; the broken promises."""
     broken: list[str] = []
-    for number in range(_CANCELS):
+    for number in range(run.plan.cancels):
         spec = training(run.plan.recipes[number % len(run.plan.recipes)], 2000)
         job_id = client.jobs.create(spec).id
         run.cancelled.append(job_id)
@@ -48,14 +47,14 @@ def kill_up(run: "Campaign", client: CleaveClient) -> None:
     first = len(run.families)
     run.families += [
         Family(first + n, run.plan.recipes[n % len(run.plan.recipes)], run.plan.epochs)
-        for n in range(_UP_KILLS)
+        for n in range(run.plan.up_kills)
     ]
 
     def work(now: Snapshot) -> None:
         for family in run.families[first:]:
             family.advance(client, now, len(KINDS))
 
-    for _ in range(_UP_KILLS):
+    for _ in range(run.plan.up_kills):
         run.until(lambda: any(_progressing(run.now, job) for job in run.now.jobs), work, "a job to kill")
         blow = Blow("kill cleave up", time.monotonic(), [job for job in run.now.jobs.values() if job.active])
         blow.over = run.stack.is_ready

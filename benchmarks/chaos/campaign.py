@@ -1,6 +1,8 @@
 """One campaign: references without a fault, then jobs under fire, then the verdict."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ from service.queue import prepare_broker
 from service.tenants.service import ensure_tenant
 
 _TICK_S = 0.2
+# Set by SIGTERM, which also raises SystemExit; one that is raised inside a finaliser is ignored by Python.
+ended = threading.Event()
 _DISK_MIB = 160
 
 
@@ -37,6 +41,8 @@ class Plan:
     pause_s: float
     patience_s: float
     recipes: tuple[str, ...] = RECIPES
+    cancels: int = 4
+    up_kills: int = 3
 
 
 @dataclass
@@ -143,6 +149,8 @@ class Campaign:
         """Keep everything up and work until it is done. Raises TimeoutError."""
         deadline = time.monotonic() + self.plan.patience_s
         while True:
+            if ended.is_set():
+                sys.exit(128 + signal.SIGTERM)
             self.stack.keep_up()
             self.arsenal.undo_due()
             now = look(self.database)

@@ -1,10 +1,11 @@
 """The artifact store in a folder."""
 
+import fcntl
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.platform.storage import (
@@ -20,7 +21,6 @@ from service.platform.storage import (
 )
 
 _PROBE_BYTES = 4096
-_ASIDE = "aside-"
 
 
 class LocalStore:
@@ -39,8 +39,9 @@ class LocalStore:
         target = self._locate(blob.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         private.chmod(0o444)
-        os.utime(private)  # its age counts from now, however long ago it was written
-        private.replace(target)
+        with _alone_in(target.parent):
+            os.utime(private)  # its age counts from now, however long ago it was written
+            private.replace(target)
         _sync_folder(target.parent)
         return blob
 
@@ -71,33 +72,18 @@ class LocalStore:
 
     def remove(self, sha256: str, min_age_s: float) -> bool:
         located = self._locate(sha256)
-        aside = self._incoming / f"{_ASIDE}{uuid.uuid4().hex}-{sha256}"
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        try:
-            if _age(located) < min_age_s:
-                return False
-            located.replace(aside)
-        except FileNotFoundError:
-            return False
-        # Looked at again once it is aside: who stores the same content from here on makes a new file, and
-        # who did between the look and the rename is seen now.
-        if _age(aside) < min_age_s:
-            aside.replace(located)
-            return False
-        aside.unlink()
-        return True
+        # Alone, or what was stored anew between the look at its age and its removal would be removed.
+        with suppress(FileNotFoundError), _alone_in(located.parent):
+            if _age(located) >= min_age_s:
+                located.unlink()
+                return True
+        return False
 
     def tidy(self, min_age_s: float) -> None:
         for path in self._incoming.glob("*"):
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_ctime < min_age_s:
-                    continue
-                located = self._locate(path.name.rpartition("-")[2]) if path.name.startswith(_ASIDE) else None
-                if located is None or located.exists():
+                if time.time() - path.stat().st_ctime >= min_age_s:
                     path.unlink()
-                else:  # a removal was cut off before it had looked at the age
-                    os.utime(path)
-                    path.replace(located)
 
     def check_writable(self, min_free_bytes: int = 0) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -115,6 +101,17 @@ class LocalStore:
 
 def _age(path: Path) -> float:
     return time.time() - path.stat().st_mtime
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else, in any process, stores into the folder or removes from it meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,9 @@
 """Every snippet of the documents that is to be run does, against the real `cleave up`."""
 
 import contextlib
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,20 +13,22 @@ from tests.fixtures.documents import Session, blocks, fitted
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,  # minutes: each document trains, extracts and composes
+    pytest.mark.skipif(any(shutil.which(t) is None for t in ("curl", "jq")), reason="curl and jq are needed"),
+]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "name",
-    ["docs/guide.md", *(pytest.param(n, marks=pytest.mark.slow) for n in ("README.md", "docs/api.md"))],
-)
+@pytest.mark.parametrize("name", ["docs/guide.md", "README.md", "docs/api.md"])
 def test_every_block_runs(name: str, up: Up, tmp_path: Path) -> None:
     up.values = {"webhook_networks": "127.0.0.0/8"}
     url = str(up.start().base_url).rstrip("/")
     folder = tmp_path / "work"
     folder.mkdir()
-    environment = {"CLEAVE_URL": url, "CLEAVE_API_KEY": up.key, "HOME": str(folder)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where `cleave` is
+    environment = {"CLEAVE_URL": url, "CLEAVE_API_KEY": up.key, "HOME": str(folder), "PATH": path}
     with contextlib.ExitStack() as stack:
         sessions = {}
         for language in ("sh", "python"):
