@@ -1,7 +1,8 @@
 """Every operation that the API describes, with what fits its description and what does not.
 
 All of schemathesis's checks (but one, whose place tests/fixtures/fuzzing.py takes), and ours: every error is
-a problem document with a documented code.
+a problem document with a documented code. With one worker: Python 3.11 fails now and then when two threads
+build syntax trees ("recursion depth mismatch").
 """
 
 import pytest
@@ -23,13 +24,13 @@ class TestFuzzing:
         """The edges of every schema on SQLite; random data and sequences of requests on PostgreSQL."""
         sqlite = api.database.engine.dialect.name == "sqlite"
         phases = "examples,coverage" if sqlite else "examples,fuzzing,stateful"
-        options = ("--phases", phases, "--max-examples", "2", "--seed", "1", "--no-shrink", "--workers", "2")
+        options = ("--phases", phases, "--max-examples", "2", "--seed", "1", "--no-shrink")
         status, report = run_schemathesis(api.url, filled.key, *options)
         assert status == 0, report
 
     @pytest.mark.slow
     @pytest.mark.timeout(1500)
     def test_at_length(self, api: Api, filled: Account) -> None:
-        options = ("--max-examples", "100", "--workers", "2")
+        options = ("--max-examples", "100")
         status, report = run_schemathesis(api.url, filled.key, *options)
         assert status == 0, report
