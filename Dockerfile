@@ -7,6 +7,7 @@ FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
+    PIP_CACHE_DIR=/var/cache/pip \
     PATH=/opt/cleave/bin:$PATH
 
 FROM base AS wheel
@@ -21,7 +22,7 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 FROM base AS api-build
 RUN python -m venv /opt/cleave
 COPY requirements-api.lock /tmp/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --require-hashes -r /tmp/requirements-api.lock
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-deps /wheels/*.whl && pip check
@@ -29,7 +30,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 FROM base AS worker-build
 RUN python -m venv /opt/cleave
 COPY requirements-worker.lock /tmp/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --require-hashes -r /tmp/requirements-worker.lock
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-deps /wheels/*.whl && pip check

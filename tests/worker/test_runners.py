@@ -15,7 +15,7 @@ from core.architectures import create
 from core.artifacts import StoredNetwork
 from core.errors import ClassNotInModelError, MissingPackageError, UnsupportedFormError
 from core.evaluation import best_threshold
-from core.results import ComposeResult, EvaluateResult, ExtractResult, ModuleResult, SweepResult
+from core.results import ComposeResult, EvaluateResult, ExtractResult, ModuleResult
 from core.specs import (
     ComposeSpec,
     EvaluateSpec,
@@ -24,11 +24,9 @@ from core.specs import (
     NemoSpec,
     Split,
     StandardSpec,
-    SweepSpec,
 )
 from tests.worker.runs import (
     GROUPS,
-    THRESHOLD,
     Modules,
     Trained,
     figure,
@@ -216,35 +214,6 @@ class TestComposition:
             said = torch.tensor([5, 1, 7])[logits_of(composed.stored.network, part, data).argmax(dim=1)]
             accuracy = (said == part.labels).double().mean().item()
             assert figure(composed.module.metrics, "accuracy", split) == accuracy
-
-
-class TestSweep:
-    def test_it_tells_what_extraction_makes(self, modules: Modules, tmp_path: Path) -> None:
-        thresholds = [0.3, THRESHOLD]
-        spec = SweepSpec(model_id="mdl_1", thresholds=thresholds[::-1], form=modules.form)
-        swept = work(spec, tmp_path / "sweep", modules.model.files)
-        assert isinstance(swept, SweepResult)
-        assert [point.threshold for point in swept.points] == thresholds
-        for point in swept.points:
-            spec_of = ExtractSpec(
-                model_id="mdl_1", form=modules.form, threshold=point.threshold, evaluate=False,
-                formats=["safetensors"], fold_amplitudes=False,
-            )  # fmt: skip
-            made = work(spec_of, tmp_path / f"at-{point.threshold}", modules.model.files)
-            names = ("retention_rate", "parameters", "parameter_rate", "flops", "flops_rate")
-            assert [m.class_name for m in point.modules] == [m.classes[0] for m in made.modules]
-            for told, module in zip(point.modules, made.modules, strict=True):
-                assert {n: getattr(told, n) for n in names} == {n: getattr(module, n) for n in names}
-            assert point.coupling == figure(made.metrics, "coupling", "train")
-
-    def test_it_needs_no_data(
-        self, standard: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("dataset_of", "input_data"):
-            monkeypatch.setattr(f"worker.runners.common.{name}", None)
-        work(SweepSpec(model_id="mdl_1", thresholds=[0.5]), tmp_path / "sweep", standard.files)
-        spec = ExtractSpec(model_id="mdl_1", threshold=0.5, evaluate=False, formats=["safetensors"])
-        assert len(work(spec, tmp_path / "extract", standard.files).modules) == 10
 
 
 class TestEvaluation:
