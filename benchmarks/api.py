@@ -77,6 +77,7 @@ def main() -> None:
         "machine": {**machine(), "cores": os.cpu_count(), "load_before": round(load, 1)},
         **found,
     }
+    options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"{datetime.now(UTC):%Y-%m-%d}-api.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"written to {path}")

@@ -105,7 +105,8 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
-    return {
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return gpu | {
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -3,7 +3,8 @@
 - latency: seconds from POST to the runner's first report, seen by a client, jobs one after another; goals for
   compose and evaluate: p95 below 1 s embedded, below 0.3 s with PostgreSQL and Redis
 - queue: what one dispatch costs with 100, 1,000 and 10,000 jobs waiting; goal: the same
-- writers: eight processes on one SQLite file; goal: nothing lost, no "database is locked"
+- writers: eight processes on one SQLite file; goal: nothing lost, no "database is locked"; the longest
+  transaction is told apart: waiting for the lock, which others get first, and holding it
 - idle: processor and memory of a service that has nothing to do
 
 Mode `servers` needs PostgreSQL and Redis on 127.0.0.1. Written to benchmarks/results as dated JSON with the

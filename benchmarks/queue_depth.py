@@ -34,6 +34,9 @@ class Watched:
         self._publisher.publish(job_id, queue)
         self.published.append(job_id)
 
+    def check(self) -> None:
+        self._publisher.check()
+
 
 def measure(mode: Mode, depth: int) -> dict[str, Any]:
     """The dispatcher's milliseconds per dispatched job, wall and processor, while `depth` jobs wait."""

@@ -40,6 +40,10 @@ def _known() -> str:
     return f"class {int(DATASETS * _draw.random() ** 3)}-{_draw.randint(1, 9)}"
 
 
+def _tag() -> str:
+    return f"tag{_draw.randint(0, 99)}"
+
+
 def _since() -> str:
     return datetime.fromtimestamp(1.7e9 + _draw.random() * 1e4, tz=UTC).isoformat()
 
@@ -71,8 +75,37 @@ KINDS: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
     ),
     "modules: since, best": lambda: ("modules", {"created_at[gte]": _since(), "sort": "-f1"}),
     "modules: f1, size, newest": lambda: ("modules", {"min_f1": 0.99, "parameters[lte]": 5_100}),
-    "modules: tag, best": lambda: ("modules", {"tag": f"tag{_draw.randint(0, 99)}", "sort": "-f1"}),
+    "modules: dataset, newest": lambda: ("modules", {"dataset": f"data{_draw.randint(1, DATASETS - 1)}"}),
+    "modules: all of the model, best": lambda: (
+        "modules",
+        {"architecture": "vgg16", "approach": "moda", "recipe": "cleave", "form": "static", "sort": "-f1"},
+    ),
+    "modules: nothing": lambda: ("modules", {"min_f1": 0.999, "parameters[lte]": 5_001, "sort": "-f1"}),
+    "modules: class, test best": lambda: ("modules", {"class": _known(), "sort": "-f1", "split": "test"}),
+    "modules: cat, since, form, largest": lambda: (
+        "modules",
+        {"class": "cat", "created_at[gte]": _since(), "form": "gated", "sort": "-parameters"},
+    ),
+    "modules: class, dataset, f1, newest": lambda: (
+        "modules",
+        {"class": "cat", "dataset": "cifar10", "min_f1": round(_draw.uniform(0.9, 0.999), 3)},
+    ),
+    "modules: tag, best": lambda: ("modules", {"tag": _tag(), "sort": "-f1"}),
+    "modules: tag, test f1, smallest": lambda: (
+        "modules",
+        {"tag": _tag(), "min_f1": 0.95, "split": "test", "sort": "parameters"},
+    ),
+    "modules: tag, cat, best": lambda: ("modules", {"tag": _tag(), "class": "cat", "sort": "-f1"}),
+    "modules: tag, approach, newest": lambda: ("modules", {"tag": _tag(), "approach": "mwt"}),
     "models: class, best": lambda: ("models", {"class": _known(), "sort": "-accuracy"}),
+    "models: class, accuracy, smallest": lambda: (
+        "models",
+        {"class": _known(), "min_accuracy": round(_draw.uniform(0.8, 0.99), 3), "sort": "parameters"},
+    ),
+    "models: dataset, best": lambda: (
+        "models",
+        {"dataset": f"data{_draw.randint(1, DATASETS - 1)}", "sort": "-accuracy", "split": "test"},
+    ),
     "models: architecture, smallest": lambda: ("models", {"architecture": "vgg16", "sort": "parameters"}),
 }
 
@@ -102,7 +135,7 @@ def measure(modules: int, requests: int) -> list[Row]:
             fill(connection, modules, *tenants)
         print(f"{modules} modules written in {time.perf_counter() - began:.0f} s", flush=True)
         with _served(settings, key) as client:
-            about = {"modules": modules, "requests": requests, "load of the machine": os.getloadavg()[0]}
+            about = {"modules": modules, "requests": requests}
             rows = [{**about, **_timed(client, name, requests)} for name in KINDS]
             rows.append({**about, **_paged(client, requests)})
     return rows
@@ -137,9 +170,10 @@ def _ask(client: httpx.Client, path: str, params: dict[str, Any]) -> tuple[float
 
 def _told(name: str, spans: list[float], found: float) -> Row:
     cuts = statistics.quantiles(spans, n=100, method="inclusive")
-    row = {"search": name, "mean rows": round(found, 1)}
+    row: Row = {"load of the machine": round(os.getloadavg()[0], 1), "search": name}
+    row["mean rows"] = round(found, 1)
     row |= {f"p{cut} ms": round(cuts[cut - 1], 1) for cut in (50, 95, 99)}
-    print(f"{name:40} " + "  ".join(f"{k} {v}" for k, v in row.items() if k != "search"), flush=True)
+    print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     return row
 
 

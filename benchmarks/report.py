@@ -36,12 +36,15 @@ Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); ra
 `benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.{unfinished}
 {epochs} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
 random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
-no composition was retrained, but for the last column (first seed, {retrain_epochs} epoch(s) of fine-tuning,
-one subset of each size). ± is the deviation between seeds; the worst loss is that of any single composition
-against its full model. Sizes are shares of the standard network's parameters. MwT, NeMo and MODA are the
-published recipes; cleave is the default recipe, with its default retention and with the one named. It
-trains at a rate of 0.1 with a weight decay of 0.0005, the others as published (docs/method.md).
+no composition was retrained{retrained}.
+± is the deviation between seeds; the worst loss is that of any single composition against its full model.
+Sizes are shares of the standard network's parameters. MwT, NeMo and MODA are the published recipes; cleave is
+the default recipe, with its default retention and with the one named. It trains at a rate of 0.1 with a
+weight decay of 0.0005, the others as published (docs/method.md).
 """
+_RETRAINED = (
+    ", but for the last column ({epochs} epoch(s) of fine-tuning, first seed, one subset of each size)"
+)
 _COLUMNS = (
     "approach", "form", "seeds", "full model", "one class: size", "retention", "coupling",
     "2 classes (size)", "5 classes (size)", "10 classes (size)", "mean of 2..10", "worst loss",
@@ -55,6 +58,7 @@ _COLOURS = {
     "cleave": "#1f5fbf",
     "cleave-0.6": "#6fa8ff",
     "cleave-0.15": "#0b2f6b",
+    "cleave-0.045": "#b3124a",
 }
 _MARKERS = {"static": "o", "static + amplitudes": "s", "gated, 0.9": "v", "gated": "^"}
 
@@ -76,7 +80,7 @@ def write_report(content: Mapping[str, Any], stem: Path) -> list[Path]:
 
 def _head(content: Mapping[str, Any], stem: str) -> str:
     settings, machine = content["settings"], content["machine"]
-    samples = settings["train_samples"]
+    samples, epochs = settings["train_samples"], settings["retrain_epochs"]
     return _HEAD.format(
         scale=content["scale"],
         command_note="resumable: call it again with the same --work",
@@ -88,9 +92,10 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         if settings["test_samples"] is None
         else f" (the first {settings['test_samples']:,} images)",
         last_seed=settings["seeds"] - 1,
-        retrain_epochs=settings["retrain_epochs"],
+        retrained="" if not epochs else _RETRAINED.format(epochs=epochs),
         unfinished=_exceptions(content),
-        **{key: machine[key] for key in ("processor", "threads", "torch")},
+        processor=", ".join(machine[key] for key in ("gpu", "processor") if key in machine),
+        **{key: machine[key] for key in ("threads", "torch")},
     )
 
 
@@ -107,7 +112,7 @@ def _exceptions(content: Mapping[str, Any]) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     published = {
-        row["approach"]: text
+        _label(row): text
         for row in rows
         if (text := PUBLISHED.get((row["approach"], row["architecture"], row["dataset"])))
     }
@@ -166,8 +171,13 @@ def _spread(values: Iterable[float]) -> str:
 def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[row["approach"]].append(row)
+        groups[_label(row)].append(row)
     return dict(groups)
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    """The approach, and how long it trained where a row tells."""
+    return f"{row['approach']}, {row['epochs']} epochs" if "epochs" in row else str(row["approach"])
 
 
 def _picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
@@ -181,7 +191,7 @@ def _picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
                 axes.scatter(
                     [f["parameters %"] for f in found],
                     [f["accuracy"] for f in found],
-                    color=_COLOURS[approach],
+                    color=_COLOURS[of_approach[0]["approach"]],
                     marker=_MARKERS[form],
                     alpha=0.8,
                     label=f"{approach}, {form}",

@@ -174,6 +174,7 @@ def main(case_json: str, work: str, data_root: str, seconds: str | None = None) 
     row = {
         "approach": case.approach, "architecture": case.architecture, "dataset": case.dataset,
         "seed": case.seed,
+        "epochs": case.epochs,
         "train seconds (last call)": round(trained, 1),
         "test accuracy": measured.restricted(range(measured.classes)),
         "retention %": 100 * _mean([mask.retention_rate() for mask in measured.masks]),
@@ -184,7 +185,7 @@ def main(case_json: str, work: str, data_root: str, seconds: str | None = None) 
             size: measured.reuse(subsets_of(size, measured.classes, scale.subsets)) for size in range(2, 11)
         },
     }  # fmt: skip
-    if case.seed == 0 and case.approach != "standard":
+    if case.seed == 0 and case.approach != "standard" and scale.retrain_epochs:
         row["retrained"] = {
             size: measured.retrained(subsets_of(size, measured.classes, 1)[0], scale.retrain_epochs)
             for size in RETRAINED_SIZES

@@ -50,7 +50,10 @@ class ModulePart(_Strict):
 
 
 class Recipe(_Strict):
-    """Everything needed to rebuild a network and to say where it came from (lineage: the service's ids)."""
+    """Everything needed to rebuild a network and to say where it came from (lineage: the service's ids).
+
+    Of an imported model there are no seed and no train_samples, and perhaps no dataset.
+    """
 
     format: str = FORMAT
     architecture: str
@@ -60,10 +63,10 @@ class Recipe(_Strict):
     mean: list[float]
     std: list[float]
     approach: ApproachSpec
-    dataset: str
-    dataset_digest: str
-    seed: int
-    train_samples: int
+    dataset: str | None
+    dataset_digest: str | None
+    seed: int | None
+    train_samples: int | None
     weights_sha256: str = ""
     versions: dict[str, str]
     lineage: dict[str, str] = {}

@@ -70,13 +70,14 @@ def load_checkpoint(path: Path, expected_sha256: str | None) -> Checkpoint:
     return Checkpoint(position, tensors)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> StoredCheckpoint:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, attempt: int = 1) -> StoredCheckpoint:
     """Store a checkpoint; when this returns it is complete and survives a crash of the machine.
 
+    Its name tells the attempt: one that goes on although it was given up overwrites nothing of the next.
     Nothing older is removed: only whoever keeps the record of checkpoints knows which are still needed.
     """
     position = checkpoint.position
-    name = f"epoch-{position.epoch:05d}-step-{position.step:07d}{_SUFFIX}"
+    name = f"epoch-{position.epoch:05d}-step-{position.step:07d}-attempt-{attempt}{_SUFFIX}"
     content = save(checkpoint.tensors, metadata={_HEADER: json.dumps(asdict(position))})
     folder.mkdir(parents=True, exist_ok=True)
     _write_atomically(folder / name, content)

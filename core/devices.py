@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.utils.deterministic
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.errors import DeviceUnavailableError
 
@@ -40,8 +41,11 @@ def deterministic_algorithms(device: torch.device, *, enabled: bool) -> Iterator
     torch.backends.cudnn.benchmark = not enabled
     # It finds reads of uninitialised memory, which is debugging, and costs some per cent of every step.
     _memory.fill_uninitialized_memory = False
+    # Attention in one kernel is reproducible only where layers without such a kernel are refused.
+    plain = sdpa_kernel(SDPBackend.MATH) if enabled and device.type == "cuda" else nullcontext()
     try:
-        yield
+        with plain:
+            yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=only_warned)
         torch.backends.cudnn.benchmark = benchmark

@@ -88,11 +88,6 @@ def distillation_of(spec: TrainSpec, teacher: nn.Module | None, device: torch.de
     return None if teacher is None else Distillation(teacher, spec.distillation_weight, device)
 
 
-def lineage_of(spec: TrainSpec) -> dict[str, str]:
-    """What a recipe's lineage says of the teacher."""
-    return {} if spec.teacher_model_id is None else {"teacher_model_id": spec.teacher_model_id}
-
-
 def teacher_of(stored: StoredNetwork, data: ImageData) -> nn.Module:
     """A stored network as the teacher of a training on `data`.
 

@@ -1,7 +1,7 @@
 """Train one network with several processes, one for each GPU:
 
 `torchrun --nproc-per-node 4 -m core.distributed spec.json FOLDER [--data-root FOLDER] [--resume NAME]
-[--teacher FOLDER]`
+[--teacher FOLDER] [--initial FOLDER]`
 
 `spec.json` is a training job's spec, and `batch_size` that of all processes together: the losses are those of
 one process with the same spec (but dropout is drawn anew in each process). FOLDER gets `reports.jsonl`,
@@ -23,10 +23,11 @@ from core.approaches import create_approach
 from core.artifacts import STATISTICS, load, save_network, save_tensors, training_recipe
 from core.datasets import ImageData, batches, load_dataset
 from core.devices import resolve_device
-from core.distillation import lineage_of, teacher_of
+from core.distillation import teacher_of
 from core.errors import CoreError
+from core.initial_weights import InitialWeights, initial_of, lineage_of
 from core.replicas import Replicas
-from core.results import AnyReport
+from core.reports import AnyReport
 from core.specs import TrainSpec
 from core.training import train
 
@@ -41,12 +42,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--resume", help="a file in FOLDER/checkpoints")
     parser.add_argument("--teacher", type=Path, help="the model that `teacher_model_id` names, downloaded")
+    parser.add_argument("--initial", type=Path, help="the model that `initial_model_id` names, downloaded")
     given = parser.parse_args(arguments)
     spec = TrainSpec.model_validate_json(given.spec.read_text(encoding="utf-8"))
     try:
         device = _join(spec.device)
         data = load_dataset(spec.dataset, given.data_root)
         teacher = None if given.teacher is None else teacher_of(load(given.teacher), data)
+        initial = None if given.initial is None else initial_of(load(given.initial), spec, data)
         checkpoints = given.folder / "checkpoints"
         reports = train(
             spec,
@@ -56,10 +59,11 @@ def main(arguments: list[str]) -> None:
             resume=None if given.resume is None else checkpoints / given.resume,
             should_stop=lambda: False,
             teacher=teacher,
+            initial=initial,
         )
         network = _recorded(reports, given.folder)
         if Replicas.current().rank == 0:
-            _save(spec, data, network, given.folder)
+            _save(spec, data, network, given.folder, initial)
         dist.barrier()  # torchrun ends the others as soon as one has left
     except CoreError as error:
         sys.exit(f"error [{error.code}]: {error}")
@@ -68,14 +72,16 @@ def main(arguments: list[str]) -> None:
             dist.destroy_process_group()
 
 
-def _save(spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Path) -> None:
+def _save(
+    spec: TrainSpec, data: ImageData, network: fx.GraphModule, folder: Path, initial: InitialWeights | None
+) -> None:
     """Class statistics and the network, as a training job of the service leaves them."""
     approach, cpu = create_approach(spec.approach), torch.device("cpu")
     seed = spec.seed if spec.augment else None
     train = data.train.first(spec.max_train_samples or len(data.train))
     drawn = batches(train, data.info, spec.batch_size, device=cpu, augment_seed=seed)
     statistics = approach.statistics(network, drawn, len(data.info.class_names))
-    recipe = training_recipe(spec, data, {"torch": torch.__version__}, lineage_of(spec))
+    recipe = training_recipe(spec, data, {"torch": torch.__version__}, lineage_of(spec, initial))
     save_network(approach.finish(network), recipe, folder)
     save_tensors(statistics.to_tensors(), folder / STATISTICS)
 

@@ -67,6 +67,12 @@ class DatasetInvalidError(CoreError):
     code = "dataset_invalid"
 
 
+class DatasetMismatchError(CoreError):
+    """The dataset's classes or images are not those of the network."""
+
+    code = "dataset_mismatch"
+
+
 class StorageFullError(CoreError):
     """The machine has no room for what is being written."""
 
@@ -109,10 +115,46 @@ class EmptyUnitError(CoreError):
     code = "empty_unit"
 
 
+class WeightsFormatError(CoreError):
+    """An uploaded file is not a whole and honest safetensors file."""
+
+    code = "weights_format_invalid"
+
+
+class WeightsTypeError(CoreError):
+    """An uploaded tensor has a type that no network here computes with."""
+
+    code = "weights_dtype_unsupported"
+
+
+class WeightsMismatchError(CoreError):
+    """Uploaded tensors are not those of the named architecture, by name or shape."""
+
+    code = "weights_mismatch"
+
+
+class WeightsNotFiniteError(CoreError):
+    """An uploaded tensor has NaN or infinite numbers."""
+
+    code = "weights_not_finite"
+
+
+class AnswersNotFiniteError(CoreError):
+    """A network answers NaN or infinity, so nothing can be measured of it."""
+
+    code = "answers_not_finite"
+
+
 class ArtifactError(CoreError):
     """A stored network cannot be restored: digest, format or tensors do not fit its recipe."""
 
     code = "artifact_invalid"
+
+
+class InitialModelMismatchError(CoreError):
+    """The weights that a training is to start from are not those of its architecture."""
+
+    code = "initial_model_mismatch"
 
 
 class TrainingDivergedError(CoreError):

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.acceleration import evaluation_batch, fast_layout
 from core.catalog import DatasetInfo
 from core.datasets import ImageSplit, StopRequest, batches, stoppable
+from core.errors import AnswersNotFiniteError
 from core.results import MetricValue
 from core.specs import Split
 
@@ -26,12 +27,20 @@ def predict(
 
     Raises:
         Interrupted: `should_stop` became true.
+        AnswersNotFiniteError: a logit is NaN or infinite; of such answers nothing can be measured.
     """
     network.to(device)
     drawn = stoppable(batches(split, info, evaluation_batch(device), device=device), should_stop)
-    return torch.cat(
+    logits = torch.cat(
         [network(fast_layout(images)).float() for images, _ in drawn]
     ).cpu()  # one wait for the device
+    wrong = int((~logits.isfinite()).any(dim=1).sum())
+    if wrong:
+        raise AnswersNotFiniteError(
+            f"the network's answers to {wrong} of {len(logits)} images are NaN or infinite: its weights, or "
+            "mean and std, are beyond what float32 computes with, or a running variance is negative"
+        )
+    return logits
 
 
 def positions(labels: Tensor, classes: Sequence[int]) -> Tensor:

@@ -23,6 +23,9 @@ class JobOptions(Frozen):
     metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
         default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
     )
+    webhook_id: Identifier | None = Field(
+        None, description="One of your webhooks, to be told of this job also if it does not hear of all."
+    )
 
 
 class TrainOptions(JobOptions):

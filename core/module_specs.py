@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from core.job_options import Identifier, JobOptions
+from core.train_specs import Dataset
 
 Split = Literal["validation", "test"]
 ModuleForm = Literal["static", "gated"]
@@ -113,10 +114,15 @@ class ComposeSpec(JobOptions):
 
 
 class EvaluateSpec(JobOptions):
-    """Measure a model, module or composition on a split of its dataset."""
+    """Measure a model, module or composition on a split of its dataset, or of another one."""
 
     kind: Literal["evaluate"] = "evaluate"
     target_id: Identifier = Field(description="mdl_..., mod_... or cmp_...")
+    dataset: Dataset | None = Field(
+        None,
+        description="Built-in dataset by name, or uploaded one by id (ds_...), whose classes are found by "
+        "their names. Null = the one that the model is of.",
+    )
     split: Split = Field("validation", description="Test data is for reporting only: select by validation.")
     classes: list[ClassName] | None = Field(
         None,

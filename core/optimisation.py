@@ -1,7 +1,7 @@
 """How a training steps: its optimizer, and how a step's batch is cut into micro-batches."""
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from core.specs import TrainSpec
 from core.surgery.sites import GENERATORS
@@ -20,9 +20,13 @@ def sgd(network: fx.GraphModule, spec: TrainSpec) -> torch.optim.SGD:
     for name, parameter in network.named_parameters():
         (generators if name.startswith(f"{GENERATORS}.") else own).append(parameter)
     groups = [{"params": group} for group in (own, generators) if group]
+    device = own[0].device
+    rate: float | Tensor = spec.learning_rate
+    if device.type == "cuda":  # on the device it can change without capturing the step anew
+        rate = torch.tensor(rate, device=device)
     return torch.optim.SGD(
         groups,
-        lr=spec.learning_rate,
+        lr=rate,
         momentum=spec.momentum,
         nesterov=spec.momentum > 0,
         weight_decay=spec.weight_decay,

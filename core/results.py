@@ -1,22 +1,21 @@
-"""What the engine hands back: the runner's report stream and each job's result (pydantic, torch-free).
-
-A runner writes one `Report` per line (JSON) to its report pipe. Paths are relative to the staging folder.
-"""
+"""What a job results in (pydantic, torch-free). Paths are relative to the staging folder."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import DatasetInfo
 from core.specs import ModuleForm
 
 
-class _Frozen(BaseModel):
+class Sealed(BaseModel):
+    """Immutable, of just these fields, and the same after a way through JSON."""
+
     # JSON knows neither NaN nor infinity: written as null they would end the reader instead of the writer.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class FileRef(_Frozen):
+class FileRef(Sealed):
     """A file the runner wrote; it becomes an immutable artifact when the job succeeds."""
 
     role: Literal["weights", "recipe", "statistics", "program", "onnx", "images", "labels", "dataset"]
@@ -25,7 +24,7 @@ class FileRef(_Frozen):
     media_type: str
 
 
-class MetricValue(_Frozen):
+class MetricValue(Sealed):
     """One measured figure. `split` says which data it was measured on; null where no data is involved."""
 
     name: str
@@ -35,42 +34,19 @@ class MetricValue(_Frozen):
     epoch: int | None = None
 
 
-class Progress(_Frozen):
-    type: Literal["progress"] = "progress"
-    phase: str
-    step: int
-    total: int
-    epoch: int | None = None
-    epochs: int | None = None
+class InitialReport(Sealed):
+    """What a training took over from the model it started from; mask generators always start fresh."""
+
+    model_id: str
+    weights_sha256: str = Field(description="Of the model's file.")
+    taken: int = Field(description="Tensors, by name and shape.")
+    head: Literal["taken", "new"] = Field(description="taken: each output by its class's name.")
+    new: list[str] = Field(description="The network's other tensors, which start fresh.")
+    left: int = Field(description="Tensors that only the model has, mask generators among them.")
+    same_normalisation: bool = Field(description="Whether the model takes images normalised like these.")
 
 
-class MetricReport(_Frozen):
-    """Figures measured while the job runs (training curves)."""
-
-    type: Literal["metrics"] = "metrics"
-    metrics: list[MetricValue]
-
-
-class LogReport(_Frozen):
-    type: Literal["log"] = "log"
-    level: Literal["info", "warning"] = "info"
-    message: str
-
-
-class CheckpointReport(_Frozen):
-    """A complete checkpoint, renamed into place. `path` is relative to the job's checkpoint folder."""
-
-    type: Literal["checkpoint"] = "checkpoint"
-    path: str
-    sha256: str
-    spec_sha256: str = Field(description="Digest of the spec it belongs to; it fits no other.")
-    epoch: int
-    step: int
-    best: bool = Field(False, description="At the end of the epoch with the best validation accuracy so far.")
-    metrics: dict[str, float] = Field(default_factory=dict)
-
-
-class TrainResult(_Frozen):
+class TrainResult(Sealed):
     kind: Literal["train"] = "train"
     architecture: str
     approach: str
@@ -86,9 +62,10 @@ class TrainResult(_Frozen):
     versions: dict[str, str]
     metrics: list[MetricValue]
     files: list[FileRef]
+    initial: InitialReport | None = None
 
 
-class ModuleResult(_Frozen):
+class ModuleResult(Sealed):
     classes: list[str]
     form: ModuleForm
     fold_amplitudes: bool
@@ -108,7 +85,7 @@ class ModuleResult(_Frozen):
     files: list[FileRef]
 
 
-class ExtractResult(_Frozen):
+class ExtractResult(Sealed):
     kind: Literal["extract"] = "extract"
     model_id: str
     modules: list[ModuleResult]
@@ -116,20 +93,28 @@ class ExtractResult(_Frozen):
     versions: dict[str, str] = Field(default_factory=dict, description="Of the code that made them.")
 
 
-class ComposeResult(_Frozen):
+class ComposeResult(Sealed):
     kind: Literal["compose"] = "compose"
     composition_id: str
     module: ModuleResult
     versions: dict[str, str] = Field(default_factory=dict, description="Of the code that made it.")
 
 
-class EvaluateResult(_Frozen):
+class EvaluateResult(Sealed):
     kind: Literal["evaluate"] = "evaluate"
     target_id: str
     metrics: list[MetricValue]
+    dataset: str | None = Field(None, description="What it was measured on, where the job named it.")
+    dataset_digest: str | None = None
+    images_left_out: dict[str, int] = Field(
+        default_factory=dict, description="Class that the model does not know -> images not counted."
+    )
+    classes_without_images: list[str] = Field(
+        default_factory=list, description="Asked of the network, but not in the data."
+    )
 
 
-class SweptModule(_Frozen):
+class SweptModule(Sealed):
     """The module of one class as it would be; sizes and rates as of a module."""
 
     class_name: str
@@ -143,7 +128,7 @@ class SweptModule(_Frozen):
     )
 
 
-class SweepPoint(_Frozen):
+class SweepPoint(Sealed):
     """What one threshold gives. `coupling`: mean overlap (Jaccard) of two modules; null for one class."""
 
     threshold: float
@@ -151,21 +136,21 @@ class SweepPoint(_Frozen):
     modules: list[SweptModule]
 
 
-class SweepResult(_Frozen):
+class SweepResult(Sealed):
     kind: Literal["sweep"] = "sweep"
     model_id: str
     form: ModuleForm
     points: list[SweepPoint]
 
 
-class CorruptFile(_Frozen):
+class CorruptFile(Sealed):
     """An image that was left out, and why."""
 
     name: str
     reason: str
 
 
-class ImportReport(_Frozen):
+class ImportReport(Sealed):
     """What was found in an uploaded file."""
 
     format: str
@@ -185,7 +170,7 @@ class ImportReport(_Frozen):
     warnings: list[str]
 
 
-class ImportResult(_Frozen):
+class ImportResult(Sealed):
     kind: Literal["import"] = "import"
     dataset_id: str
     digest: str = Field(description="sha256 over images, labels and splits.")
@@ -194,81 +179,37 @@ class ImportResult(_Frozen):
     files: list[FileRef]
 
 
+class WeightsReport(Sealed):
+    """How an uploaded file of weights was read."""
+
+    tensors: int
+    dtypes: dict[str, int] = Field(description="Type as stored -> tensors.")
+    stripped_prefix: str = Field(description="What stood before every name; empty for nothing.")
+    notes: list[str]
+
+
+class ImportModelResult(Sealed):
+    kind: Literal["import_model"] = "import_model"
+    architecture: str
+    dataset: str | None
+    dataset_digest: str | None
+    classes: list[str]
+    input_shape: list[int]
+    parameters: int
+    flops: int = Field(description="Multiply-accumulate operations for one image.")
+    units: dict[str, int] = Field(description="Unit name -> neurons.")
+    versions: dict[str, str]
+    report: WeightsReport
+    files: list[FileRef]
+
+
 JobResult = Annotated[
-    TrainResult | ExtractResult | ComposeResult | EvaluateResult | SweepResult | ImportResult,
+    TrainResult
+    | ExtractResult
+    | ComposeResult
+    | EvaluateResult
+    | SweepResult
+    | ImportResult
+    | ImportModelResult,
     Field(discriminator="kind"),
 ]
-
-
-class ResultReport(_Frozen):
-    """The last report of a job that succeeded."""
-
-    type: Literal["result"] = "result"
-    result: JobResult
-
-
-class FailureReport(_Frozen):
-    """The last report of a job that failed in a way the runner could name."""
-
-    type: Literal["failure"] = "failure"
-    code: str
-    message: str
-    cause: Literal["user", "infra", "oom", "internal"]
-
-
-class StoppedReport(_Frozen):
-    """The last report after a request to stop: the checkpoint, if any, is already reported."""
-
-    type: Literal["stopped"] = "stopped"
-
-
-class CheckedReport(_Frozen):
-    """The last report of a check that found nothing wrong."""
-
-    type: Literal["checked"] = "checked"
-
-
-Report = Annotated[
-    Progress
-    | MetricReport
-    | LogReport
-    | CheckpointReport
-    | ResultReport
-    | FailureReport
-    | StoppedReport
-    | CheckedReport,
-    Field(discriminator="type"),
-]
-AnyReport = (
-    Progress
-    | MetricReport
-    | LogReport
-    | CheckpointReport
-    | ResultReport
-    | FailureReport
-    | StoppedReport
-    | CheckedReport
-)
-REPORT_ADAPTER: TypeAdapter[AnyReport] = TypeAdapter(Report)
-
-
-class RunnerInput(_Frozen):
-    """The one line of JSON a runner reads on its standard input for each job."""
-
-    job_id: str
-    attempt: int
-    check_only: bool = Field(False, description="Look whether the job can be done; make nothing.")
-    spec: dict[str, object] = Field(
-        description="The stored job spec; parsed again by core.specs.parse_job_spec."
-    )
-    staging: str = Field(description="Absolute folder for this attempt's files.")
-    checkpoints: str = Field(description="Absolute folder of the job's checkpoints, shared by its attempts.")
-    resume: str | None = Field(None, description="Checkpoint to resume from, relative to `checkpoints`.")
-    files: dict[str, str] = Field(
-        default_factory=dict,
-        description="Inputs by role, absolute, read-only: weights, recipe, statistics of the model (or of "
-        "the target to evaluate, or of the teacher); for compose also `module:<module id>`, that module's "
-        "recipe. Of an uploaded dataset: `data:images`, `data:labels`, `data:dataset`; of an upload: "
-        "`part:<number>`.",
-    )
-    data_root: str | None = None

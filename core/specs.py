@@ -17,8 +17,8 @@ from core.approach_specs import (
     StandardSpec,
 )
 from core.catalog import ARCHITECTURES, DATASETS, ArchitectureInfo, ArchitectureName, DatasetInfo, DatasetName
-from core.import_specs import ImportOptions, ImportSpec, UploadFormat
-from core.job_options import JobOptions
+from core.import_specs import ImportModelOptions, ImportModelSpec, ImportOptions, ImportSpec, UploadFormat
+from core.job_options import Identifier, JobOptions
 from core.module_specs import (
     DEFAULT_THRESHOLDS,
     ArtifactFormat,
@@ -30,21 +30,22 @@ from core.module_specs import (
     SweepSpec,
 )
 from core.spec_digests import spec_digest
-from core.train_specs import TrainSpec, takes_images
+from core.train_specs import TrainSpec, takes_images, takes_size
 
 __all__ = [
     "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "AnySpec", "ApproachSpec",
     "ArchitectureInfo", "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo",
-    "DatasetName", "EvaluateSpec", "ExtractSpec", "ImportOptions", "ImportSpec", "JobOptions", "JobSpec",
-    "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec", "Split", "StandardSpec", "SweepSpec", "TrainSpec",
-    "UploadFormat", "parse_job_spec", "spec_digest", "takes_images",
+    "DatasetName", "EvaluateSpec", "ExtractSpec", "Identifier", "ImportModelOptions", "ImportModelSpec",
+    "ImportOptions", "ImportSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec",
+    "Split", "StandardSpec", "SweepSpec", "TrainSpec", "UploadFormat", "parse_job_spec", "spec_digest",
+    "takes_images", "takes_size",
 ]  # fmt: skip
 
 # What a caller may ask for; the service itself asks for imports too.
 JobSpec = Annotated[
     TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec, Field(discriminator="kind")
 ]
-AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec | ImportSpec
+AnySpec = TrainSpec | ExtractSpec | ComposeSpec | EvaluateSpec | SweepSpec | ImportSpec | ImportModelSpec
 _ADAPTER: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
 
 

@@ -11,26 +11,33 @@ from core.errors import TrainingDivergedError
 DIVERGED = "the {split} loss became NaN or infinite; a smaller learning_rate may help"
 
 
+def figures_of(loss: LossTerms, masks: Mapping[str, Tensor], right: Tensor) -> dict[str, Tensor]:
+    """A batch's sums; `right` (N,) says which samples were classified correctly."""
+    count = len(right)
+    figures = {
+        "samples": torch.full_like(loss.total, count, dtype=torch.float64),
+        "loss": loss.total.detach().double() * count,
+        "accuracy": right.sum().double(),
+    }
+    figures |= {f"loss_{name}": value.detach().double() * count for name, value in loss.terms.items()}
+    if masks:
+        # Of all units side by side: on a GPU the number of kernels counts, not what each does.
+        on = (torch.cat([mask.detach() for mask in masks.values()], dim=1) > 0).sum(dim=0).double()
+        parts = torch.split(on, [mask.shape[1] for mask in masks.values()])
+        figures["density"] = torch.stack([times.mean() for times in parts])  # (units,)
+    return figures
+
+
 class EpochTally:
     """Sums over the samples of one epoch, kept on the device so that no step waits for it."""
 
     def __init__(self, sums: Mapping[str, Tensor] | None = None) -> None:
         self.sums: dict[str, Tensor] = dict(sums or {})
 
-    def add(self, loss: LossTerms, masks: Mapping[str, Tensor], right: Tensor) -> None:
-        """Add a batch; `right` (N,) says which samples were classified correctly."""
-        count = len(right)
-        self._add("samples", torch.full_like(loss.total, count, dtype=torch.float64))
-        self._add("loss", loss.total.detach().double() * count)
-        self._add("accuracy", right.sum().double())
-        for name, value in loss.terms.items():
-            self._add(f"loss_{name}", value.detach().double() * count)
-        if masks:
-            on = [(mask.detach() > 0).count_nonzero() / mask.numel() for mask in masks.values()]
-            self._add("density", torch.stack(on).double() * count)  # (units,)
-
-    def _add(self, name: str, value: Tensor) -> None:
-        self.sums[name] = self.sums[name] + value if name in self.sums else value
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """Add a batch: what `figures_of` made of it."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
 
     def require_finite(self) -> None:
         """Raises TrainingDivergedError; this waits for the device."""

@@ -53,15 +53,20 @@ Dataset = Annotated[str, AfterValidator(_known_dataset), WithJsonSchema(_DATASET
 
 def takes_images(architecture: str, info: DatasetInfo) -> str | None:
     """Why a registered network cannot take these images; None where it can, or only a worker knows."""
-    network, (_, height, width) = ARCHITECTURES.get(architecture), info.input_shape
+    return takes_size(architecture, *info.input_shape[1:], whose=f"{info.name} has")
+
+
+def takes_size(architecture: str, height: int, width: int, whose: str) -> str | None:
+    """The same for images of this height and width. `whose`: the message's word for them."""
+    network = ARCHITECTURES.get(architecture)
     if network is None or (network.min_size <= min(height, width) and max(height, width) <= network.max_size):
         return None
     sizes = f"{network.min_size} to {network.max_size} pixels"
-    return f"{network.name} takes images of {sizes}; {info.name} has {height}x{width}"
+    return f"{network.name} takes images of {sizes}; {whose} {height}x{width}"
 
 
 class TrainSpec(TrainOptions):
-    """Train a network from scratch, modular or standard."""
+    """Train a network, modular or standard: from scratch, or from the weights of a model."""
 
     kind: Literal["train"] = "train"
     architecture: Architecture = Field(
@@ -113,7 +118,13 @@ class TrainSpec(TrainOptions):
         30.0,
         ge=0,
         le=3600,
-        description="Seconds between checkpoints; 0 = every step. A better epoch than before has one too.",
+        description="Seconds between checkpoints; 0 = every step. A better epoch than before has one too, as "
+        "long as those take at most a twentieth of the time.",
+    )
+    initial_model_id: Identifier | None = Field(
+        None,
+        description="Start from the weights of this model of the same architecture, trained or imported; the "
+        "head too, where the classes are the same. Mask generators start fresh.",
     )
     teacher_model_id: Identifier | None = Field(
         None, description="Learn from this trained model of the same dataset too, by distillation."

@@ -5,25 +5,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from core.acceleration import LAYOUT, arithmetic, autocast, evaluation_batch, fast_layout, pooled_generators
+from core.acceleration import LAYOUT, arithmetic, autocast, fast_layout, pooled_generators
 from core.approaches import create_approach
 from core.architectures import create
 from core.checkpoints import Checkpoint, TrainingPosition
 from core.datasets import BatchPlan, ImageData, draw
 from core.distillation import distillation_of
-from core.errors import ArtifactError, TrainingDivergedError
+from core.errors import ArtifactError
+from core.initial_weights import InitialWeights, start
 from core.optimisation import micro_batches, sgd
+from core.replay import Replay, own_stream
 from core.replicas import Replicas, shared_batch_norm
 from core.results import MetricValue
 from core.seeding import derive_seed, generator, seeded
 from core.selection import BestEpoch
 from core.specs import TrainSpec, spec_digest
-from core.statistics import evaluating
-from core.tally import DIVERGED, EpochTally
+from core.tally import EpochTally, figures_of
+from core.validation import validate
 
 _NETWORK, _MOMENTUM, _TALLY, _BEST = "network.", "momentum.", "tally.", "best."
 
@@ -37,7 +38,12 @@ class Trainer:
     """
 
     def __init__(
-        self, spec: TrainSpec, data: ImageData, device: torch.device, teacher: nn.Module | None = None
+        self,
+        spec: TrainSpec,
+        data: ImageData,
+        device: torch.device,
+        teacher: nn.Module | None = None,
+        initial: InitialWeights | None = None,
     ) -> None:
         self._spec, self._data, self._device = spec, data, device
         self._replicas = Replicas.current()
@@ -48,25 +54,37 @@ class Trainer:
         with seeded(torch.device("cpu"), spec.seed, "initialise"):
             model = create(spec.architecture, len(data.info.class_names), data.info.input_shape)
             self.network: fx.GraphModule = self._approach.attach(model, len(data.info.class_names))
+        start(self.network, spec, initial)
         self.network.to(device, memory_format=LAYOUT).train()  # type: ignore[call-overload]  # torch's stub lacks it
         self._forward = _replicated(self.network, self._replicas)
         self._optimizer = sgd(self.network, spec)
+        # Several pieces of a batch, or several processes, draw and wait within a step.
+        alone = self._replicas.count == spec.gradient_accumulation == 1
+        self.replays = alone and device.type == "cuda"
+        self.replay: Replay | None = None
         self._train = data.train.first(spec.max_train_samples or len(data.train)).near(device)
         self._validation = data.validation.every(self._replicas.count, self._replicas.rank).near(device)
-        self.masks: Mapping[str, Tensor] = {}
+        self.masks: dict[str, Tensor] = {}
         self.epoch = self.step = 0
         self.tally, self.best = EpochTally(), BestEpoch(spec.early_stop_patience)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Steps are taken inside this block: only there does the network have its hooks."""
+        """Steps are taken inside this block: only there does the network have its hooks.
+
+        A captured step reads what the hooks hold, so it does not outlive the block.
+        """
+        size = min(self._spec.batch_size, len(self._train))
+        self.replay = Replay(self._whole_step, size, self._let_go) if self.replays else None
         with (
+            own_stream(self._device),
             self._approach.recorded(self.network) as self.masks,
             pooled_generators(self.network),
             shared_batch_norm(self.network, self._replicas),
             self._distillation.watching(self.network) if self._distillation else nullcontext(),
         ):
             yield
+        self.replay = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,18 +121,40 @@ class Trainer:
     def train_on(self, images: Tensor, labels: Tensor) -> None:
         """One step, on a batch of which this process computes its share."""
         self._set_learning_rate()
+        with seeded(self._device, self._spec.seed, "step", self.epoch, self.step, *self._own_draws()):
+            if self.replay is None:
+                self._take_step(images, labels)
+            else:
+                self._prepare(labels, 0)
+                self.tally.add(self.replay(images, labels))
+        self.step += 1
+
+    def _take_step(self, images: Tensor, labels: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
         pieces = micro_batches(len(labels), self._spec.gradient_accumulation)
-        with seeded(self._device, self._spec.seed, "step", self.epoch, self.step, *self._own_draws()):
-            for piece in pieces:
-                with ExitStack() as unsynchronised:
-                    if piece is not pieces[-1] and isinstance(self._forward, DistributedDataParallel):
-                        unsynchronised.enter_context(self._forward.no_sync())
-                    self._prepare(labels[piece], piece.start)
-                    self._add_gradients(images[piece], labels[piece], len(labels))
+        for piece in pieces:
+            with ExitStack() as unsynchronised:
+                if piece is not pieces[-1] and isinstance(self._forward, DistributedDataParallel):
+                    unsynchronised.enter_context(self._forward.no_sync())
+                self._prepare(labels[piece], piece.start)
+                self.tally.add(self._add_gradients(images[piece], labels[piece], len(labels)))
+        self._update()
+
+    def _whole_step(self, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+        """What is captured: all of a step but its random draws."""
+        self._optimizer.zero_grad(set_to_none=True)
+        figures = self._add_gradients(images, labels, len(labels))
+        self._update()
+        return figures
+
+    def _update(self) -> None:
         self._approach.condition_gradients(self.network)
         self._optimizer.step()
-        self.step += 1
+
+    def _let_go(self) -> None:
+        """Drop the last step's gradients and masks, and with them its autograd graph."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self.masks.clear()
 
     def _own_draws(self) -> tuple[int, ...]:
         return (self._replicas.rank,) if self._replicas.rank else ()
@@ -124,7 +164,7 @@ class Trainer:
         random = generator(self._spec.seed, "approach", self.epoch, self.step, first)
         self._approach.prepare(self.network, labels, own, random)
 
-    def _add_gradients(self, images: Tensor, labels: Tensor, batch: int) -> None:
+    def _add_gradients(self, images: Tensor, labels: Tensor, batch: int) -> dict[str, Tensor]:
         own = fast_layout(images[self._replicas.share(len(labels))])
         with autocast(self._device, self._dtype):
             logits = self._forward(own)
@@ -137,7 +177,7 @@ class Trainer:
         # DistributedDataParallel averages over the processes; the loss of the whole batch is to be summed.
         weight = self._replicas.count * len(labels) / batch
         (loss.total * weight).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.tally.add(loss, masks, logits.detach().argmax(dim=1) == labels)
+        return figures_of(loss, masks, logits.detach().argmax(dim=1) == labels)
 
     def _of_all(self, values: Sequence[Tensor], size: int) -> list[Tensor]:
         """This process's rows (n, K) of each -> the whole batch's (size, K), in float32.
@@ -154,7 +194,11 @@ class Trainer:
         # The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.
         factor = (1 + math.cos(math.pi * self.epoch / self._spec.epochs)) / 2
         for group in self._optimizer.param_groups:
-            group["lr"] = self._spec.learning_rate * factor
+            rate = self._spec.learning_rate * factor
+            if isinstance(group["lr"], Tensor):  # where a captured step reads it
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def finish_epoch(self) -> list[MetricValue]:
         """The epoch's figures on training and validation data; moves on to the next epoch.
@@ -163,30 +207,26 @@ class Trainer:
             TrainingDivergedError: The validation loss is NaN or infinite.
         """
         self.epoch, self.step = self.epoch + 1, 0
-        figures = [("train", name, value) for name, value in self.tally.means().items()]
-        loss, accuracy = self._validate()
-        self.tally = EpochTally()
-        self.best.consider(self.network, self.epoch, accuracy)
-        figures += [("validation", "loss", loss), ("validation", "accuracy", accuracy)]
-        return [
-            MetricValue.model_validate({"name": name, "value": value, "split": split, "epoch": self.epoch})
-            for split, name, value in figures
+        trained = [
+            MetricValue(name=name, value=value, split="train", epoch=self.epoch)
+            for name, value in self.tally.means().items()
         ]
+        validated = self.validate()
+        self.tally = EpochTally()
+        self.best.consider(self.network, self.epoch, validated[-1].value)
+        return trained + validated
 
-    def _validate(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation split."""
-        sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, right answers, samples
-        with evaluating(self.network):
-            plan = BatchPlan(evaluation_batch(self._device))
-            for images, labels in draw(self._validation, self._data.info, plan, self._device):
-                logits = self.network(fast_layout(images))
-                loss = F.cross_entropy(logits, labels, reduction="sum").double()
-                right = (logits.argmax(dim=1) == labels).sum().double()
-                sums += torch.stack([loss, right, torch.full_like(loss, len(labels))])
-            loss_sum, right_sum, count = self._replicas.total(sums).tolist()
-        if not math.isfinite(loss_sum):  # weights may overflow while batch normalisation keeps training tame
-            raise TrainingDivergedError(DIVERGED.format(split="validation"))
-        return loss_sum / count, right_sum / count
+    def validate(self) -> list[MetricValue]:
+        """Loss and accuracy, in this order, on validation data of the network as it is now.
+
+        Raises:
+            TrainingDivergedError: The loss is NaN or infinite.
+        """
+        found = validate(self.network, self._validation, self._data.info, self._device)
+        return [
+            MetricValue(name=name, value=value, split="validation", epoch=self.epoch)
+            for name, value in zip(("loss", "accuracy"), found, strict=True)
+        ]
 
     def result(self) -> fx.GraphModule:
         """The trained network, on the CPU and in eval mode; with early stopping that of the best epoch."""

@@ -8,16 +8,19 @@ from fastapi import FastAPI
 
 from service.api import TAGS, include_routers
 from service.audit.trail import AuditTrail
-from service.platform import openapi, problems
+from service.platform import openapi, problems, tracing
 from service.platform.auth import load_pepper
 from service.platform.bodies import BodyGuard
 from service.platform.database import Database
 from service.platform.errors import AuthRequiredError
 from service.platform.rate_limits import open_limiter
 from service.platform.recent import Recent
+from service.platform.repeats import Repeats
 from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
+from service.platform.shared import Shared
 from service.platform.storage import open_store
+from service.platform.streams import Streams
 from service.platform.traffic import Traffic, TrafficCounter
 from service.platform.version import service_version
 from service.tenants.service import Caller
@@ -45,6 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # Its spans and logs hold queries and messages, and so signatures and passwords; ours do not.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
     app.state.database = Database(settings)
@@ -52,7 +57,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = open_store(settings)
     app.state.pepper = load_pepper(settings)
     app.state.callers = Recent[str, Caller](_CALLER_KNOWN_S, _CALLERS_KNOWN)
+    app.state.shared = Shared()
     app.state.limiter = open_limiter(settings)
+    app.state.streams = Streams(settings.max_streams_per_key)
+    app.state.repeats = Repeats()
+    app.router.routes.append(app.state.repeats)
     include_routers(app)
     problems.install(app)
     openapi.install(app)
@@ -67,7 +76,9 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
+    app.state.shared.close()
     app.state.database.dispose()
+    tracing.close()
 
 
 def require_auth_or_loopback(settings: Settings) -> None:

@@ -4,60 +4,59 @@ One is active per database; others wait for their turn. `python -m service.dispa
 """
 
 import logging
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
-from service.artifacts import collection
-from service.audit import repository as audit
-from service.jobs import expiry, fairness, leadership, leases, outbox, retention
+from service.jobs import clock_set_back, expiry, fairness, leadership, leases, origin, outbox
 from service.jobs.tables import DISPATCH
-from service.platform.database import Database
-from service.platform.errors import ServiceError
+from service.platform import tracing
+from service.platform.auth import load_pepper
+from service.platform.database import Database, reason_of
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
-from service.platform.startup import refusing_to_start, require_schema
-from service.platform.storage import open_store
+from service.platform.startup import refusing_to_start, require_schema, tell_doubtful
 from service.queue import QUEUES, CeleryPublisher, Publisher, create_celery, prepare_broker
-from service.uploads import retention as uploads
+from service.upkeep import Upkeep
 from service.webhooks.sending import sending
 
 _LOG = logging.getLogger(__name__)
-# Any constant that differs from the other advisory locks taken in this database.
-_ADVISORY_LOCK = 0x64697370
 _REAP_INTERVAL_S = 1.0
 _MEND_INTERVAL_S = 60.0
 _FORGET_INTERVAL_S = 600.0
 _COLLECT_INTERVAL_S = 3600.0
 _SHOW_INTERVAL_S = 5.0
+_ASK_BROKER_INTERVAL_S = 60.0
 _RETRY_S = 1.0
 _REMIND_S = 60.0
 
 
 class Trouble:
-    """Tells that a server is away once and then each minute, and that it is back: not at every try."""
+    """Tells of each trouble once and then each minute, and that it is over: not at every try."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._server: str | None = None
-        self._told_at = 0.0
+        self._told_at: dict[str, float] = {}
 
-    def tell(self, server: str, reason: str) -> None:
+    def tell(self, what: str, reason: str) -> None:
         now = self._clock()
-        if server != self._server or now - self._told_at >= _REMIND_S:
+        if now - self._told_at.get(what, -math.inf) >= _REMIND_S:
             first, *_ = reason.strip().splitlines() or ["no reason given"]
-            _LOG.warning("%s unavailable, trying again: %s", server, first)
-            self._server, self._told_at = server, now
+            _LOG.warning("trouble with %s, trying again: %s", what, first)
+            self._told_at[what] = now
 
-    def over(self) -> None:
-        if self._server is not None:
-            _LOG.info("%s available again", self._server)
-            self._server = None
+    def over(self, *names: str) -> None:
+        for what in names:
+            if self._told_at.pop(what, None) is not None:
+                _LOG.info("trouble with %s is over", what)
 
 
 class Dispatcher:
@@ -70,7 +69,7 @@ class Dispatcher:
         self._next: dict[str, float] = {}
         self._trouble = Trouble()
         self._shown = False
-        self._collector: threading.Thread | None = None
+        self._upkeep = Upkeep(database, settings)
         self._check: leadership.Check = lambda: None
 
     def run(self, stop: threading.Event) -> None:
@@ -78,6 +77,7 @@ class Dispatcher:
         woken, waiting = threading.Event(), None
         while not stop.is_set():
             try:
+                prepare_broker(self._settings)
                 with (
                     leadership.turn(self._database, self._settings) as check,
                     self._database.wakeups.bell(DISPATCH, woken.set),
@@ -90,12 +90,12 @@ class Dispatcher:
                         woken.clear()
                         self._check = check
                         self.once()
-                        self._trouble.over()
+                        self._trouble.over("the database", "the broker")
                         woken.wait(min(self._settings.dispatch_interval_s, leadership.CHECK_S))
-            except DBAPIError as error:
-                self._trouble.tell("database", str(error.orig))
-            except BrokerError as error:
-                self._trouble.tell("broker", str(error))
+            except SQLAlchemyError as error:
+                self._trouble.tell("the database", reason_of(error))
+            except (BrokerError, OSError) as error:  # the latter from a broker that is a folder
+                self._trouble.tell("the broker", str(error))
             stop.wait(_RETRY_S)
 
     def once(self) -> None:
@@ -104,16 +104,23 @@ class Dispatcher:
             (self.show, _SHOW_INTERVAL_S),
             (self.reap, _REAP_INTERVAL_S),
             (self.mend, _MEND_INTERVAL_S),
-            (self.forget, _FORGET_INTERVAL_S),
-            (self.collect_beside, _COLLECT_INTERVAL_S),
+            (self._upkeep.forget_beside, _FORGET_INTERVAL_S),
+            (self._upkeep.collect_beside, _COLLECT_INTERVAL_S),
         ):
             self._check()
             now = time.monotonic()
             if now >= self._next.get(duty.__name__, 0.0):
+                self._next[duty.__name__] = now + interval_s  # first: one that fails must not fill every pass
                 duty()
-                self._next[duty.__name__] = now + interval_s
+        self.ask_broker()
         for queue in QUEUES:
             self.relay(queue)
+
+    def ask_broker(self) -> None:
+        """A broker that is away shows before a job has to wait. Asked at each pass until it answers."""
+        if time.monotonic() >= self._next.get("broker", 0.0):
+            self._publisher.check()
+            self._next["broker"] = time.monotonic() + _ASK_BROKER_INTERVAL_S
 
     def show(self) -> None:
         """Tell in the database that this dispatcher is active."""
@@ -128,92 +135,84 @@ class Dispatcher:
         for published in range(slots):
             self._check()
             with self._database.read() as session:
-                hint = fairness.next_hint(session, queue, self._settings.tenant_max_running)
-            if hint is None:
-                return published
+                gpu = queue != "train" or outbox.idle_slots(session, queue, gpu=True) > 0
+                hint = fairness.next_hint(session, queue, self._settings.tenant_max_running, gpu=gpu)
+                if hint is None:
+                    return published
+                job = origin.find(session, hint.job_id)
+            name = f"publish {queue}"
             # Published before it is marked: cut off in between, it is published twice, which is harmless.
-            self._publisher.publish(hint.job_id, queue)
+            with (
+                bound_contextvars(**job.log_fields()),
+                tracing.span(name, kind="producer", parent=job.traceparent),
+            ):
+                tracing.note({"cleave.job.id": job.job_id})
+                self._publisher.publish(job.job_id, queue)
+                _LOG.info("published")
             with self._database.write() as session:
                 outbox.mark_published(session, hint, self._settings.publish_timeout_s)
         return slots
 
     def reap(self) -> None:
-        """Take expired leases away and end outdated jobs, each in a transaction of its own.
-
-        One bad row must not stop the rest.
-        """
+        """Take expired leases away and end outdated jobs."""
         with self._database.read() as session:
-            overdue = leases.expired(session)
-        for job_id in overdue:
-            self._check()
-            _LOG.warning("lease of %s expired", job_id)
-            with self._database.write() as session:
-                leases.reap(session, job_id, self._settings.max_infra_attempts)
+            overdue = [origin.find(session, job_id) for job_id in leases.expired(session)]
+        for job in overdue:
+            with bound_contextvars(**job.log_fields()), tracing.span("lease expired", parent=job.traceparent):
+                tracing.note({"cleave.job.id": job.job_id})
+                tracing.fail("lease_expired")
+                self._change_each([job.job_id], self._reap)
         with self._database.read() as session:
             outdated = expiry.outdated(session)
-        for job_id in outdated:
-            with self._database.write() as session:
-                expiry.expire(session, job_id)
+        self._change_each(outdated, expiry.expire)
 
     def mend(self) -> None:
         """Bring stranded jobs back: none are to be expected, and finding that out reads the whole queue."""
         with self._database.read() as session:
+            ahead = clock_set_back.is_ahead(session, self._settings)
             stranded = outbox.stranded(session)
-        for job_id in stranded:
+        if ahead:
             with self._database.write() as session:
-                outbox.mend(session, job_id)
+                count = clock_set_back.bring_back(session, self._settings)
+            _LOG.warning("the database's clock was set back: %d instants set anew", count)
+        self._change_each(stranded, outbox.mend)
 
-    def forget(self) -> None:
-        """Drop what nobody asks for any more."""
-        with self._database.write() as session:
-            outbox.forget(session)
-        settings = self._settings
-        retention.remove_folders(self._database, settings.staging_root, retention.HOUR_MS)
-        uploads.forget(self._database, settings)
-        if settings.checkpoints_kept_days is not None:
-            age_ms = round(settings.checkpoints_kept_days * retention.DAY_MS)
-            retention.remove_folders(self._database, settings.checkpoint_root, age_ms)
-        if settings.events_kept_days is not None:
-            with self._database.write() as session:
-                retention.forget_stories(session, round(settings.events_kept_days * retention.DAY_MS))
-        if settings.audit_kept_days is not None:
-            with self._database.write() as session:
-                audit.forget(session, round(settings.audit_kept_days * retention.DAY_MS))
+    def _reap(self, session: Session, job_id: str) -> None:
+        if leases.reap(session, job_id, self._settings.max_infra_attempts):
+            _LOG.warning("lease expired")
 
-    def collect_beside(self) -> None:
-        """`collect` in a thread: going through a large store takes minutes, and jobs must not wait for it."""
-        if self._collector is None or not self._collector.is_alive():
-            self._collector = threading.Thread(target=self.collect, daemon=True)
-            self._collector.start()
-
-    def collect(self) -> None:
-        """Remove stored files that nothing names any more, where the settings say after how long."""
-        settings = self._settings
-        if settings.gc_grace_hours is None or not (settings.stores_in_s3 or settings.artifact_root.is_dir()):
-            return
-        try:
-            report = collection.collect(self._database, open_store(settings), settings.gc_grace_hours * 3600)
-        except (ServiceError, DBAPIError, OSError) as error:
-            _LOG.warning("stored files are not collected: %s", error)
-            return
-        if report.removed or report.missing:
-            _LOG.warning("removed %d stored files, missed %d", report.removed, len(report.missing))
+    def _change_each(self, job_ids: Iterable[str], change: Callable[[Session, str], object]) -> None:
+        """Each in a transaction of its own: a row that the database refuses must not stop the rest."""
+        for job_id in job_ids:
+            self._check()
+            try:
+                with self._database.write() as session:
+                    change(session, job_id)
+            except DBAPIError as error:
+                if error.connection_invalidated or error.statement is None:  # the database is away
+                    raise
+                self._trouble.tell(job_id, str(error.orig))
+            else:
+                self._trouble.over(job_id)
 
 
 def main(on_ready: Callable[[], object] = lambda: None) -> None:
-    """Run until SIGTERM or SIGINT. Raises DatabaseBehindError."""
+    """Run until SIGTERM or SIGINT. Raises DatabaseBehindError, OSError (no secret to be read or made)."""
     settings = Settings()
     configure_logging(settings)
+    tracing.start(settings, "dispatcher")
+    tell_doubtful(settings, needs_secret=True)
     require_schema(settings)
+    load_pepper(settings)  # here, and not only in the thread that sends: it would end, and nobody notice
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings)
-    prepare_broker(settings)
     on_ready()
     with sending(database, settings):
         Dispatcher(database, CeleryPublisher(create_celery(settings)), settings).run(stop)
     database.dispose()
+    tracing.close()
 
 
 if __name__ == "__main__":

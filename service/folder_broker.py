@@ -42,9 +42,10 @@ class Channel(filesystem.Channel):
                 path.rename(taken)
             except FileNotFoundError:
                 continue  # another worker has it
-            content = taken.read_text(encoding="utf-8")
+            content = taken.read_bytes()
             taken.unlink()
-            return loads(content)
+            with suppress(ValueError):  # cut short, as a machine leaves it that lost its power: a hint less
+                return loads(content.decode())
         raise Empty
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from core.catalog import UPLOADED_ID
-from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportSpec, SweepSpec, TrainSpec
+from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportModelSpec, ImportSpec, SweepSpec, TrainSpec
 from service.artifacts import service as artifacts
 from service.platform.errors import ArtifactMissingError
 from service.platform.storage import ArtifactStore
@@ -23,12 +23,16 @@ def job_inputs(session: Session, store: ArtifactStore, spec: AnySpec) -> dict[st
     """Role -> readable file, as RunnerInput.files wants it. Raises ArtifactMissingError."""
     if isinstance(spec, ImportSpec):
         return uploads.local_parts(session, store, spec.upload_id)
+    if isinstance(spec, ImportModelSpec):
+        data = {} if spec.dataset is None else _data(session, store, spec.dataset, _DATA)
+        return uploads.local_parts(session, store, spec.upload_id) | data
     if isinstance(spec, TrainSpec):
-        teacher = spec.teacher_model_id
-        files = {} if teacher is None else _files(session, store, teacher, _NETWORK)
-        return files | _data(session, store, spec.dataset, _DATA)
+        return _learned_from(session, store, spec) | _data(session, store, spec.dataset, _DATA)
     if isinstance(spec, EvaluateSpec):
-        return _with_data(session, store, _files(session, store, spec.target_id, _NETWORK))
+        files = _files(session, store, spec.target_id, _NETWORK)
+        if spec.dataset is not None:
+            return files | _data(session, store, spec.dataset, _DATA)
+        return _with_data(session, store, files)
     files = _files(session, store, str(spec.model_id), _MODEL)
     if isinstance(spec, SweepSpec):
         return files
@@ -39,6 +43,16 @@ def job_inputs(session: Session, store: ArtifactStore, spec: AnySpec) -> dict[st
     for module_id in spec.module_ids or []:
         files[f"module:{module_id}"] = _files(session, store, module_id, ["recipe"])["recipe"]
     return files
+
+
+def _learned_from(session: Session, store: ArtifactStore, spec: TrainSpec) -> dict[str, Path]:
+    """The files of the models that a training names."""
+    teacher, initial = spec.teacher_model_id, spec.initial_model_id
+    files = {} if teacher is None else _files(session, store, teacher, _NETWORK)
+    if initial is None:
+        return files
+    found = _files(session, store, initial, _NETWORK)
+    return files | {f"initial:{role}": path for role, path in found.items()}
 
 
 def check_inputs(session: Session, store: ArtifactStore, dataset: str) -> dict[str, Path]:

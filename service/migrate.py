@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 import migrations
-from service.platform.database import Database
+from service.platform.database import Database, without_time_limit
 from service.platform.errors import DatabaseForeignError
 from service.platform.settings import Settings
 from service.tenants.service import ensure_tenant
@@ -134,7 +134,7 @@ def _sqlite_connection(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def _postgres_connection(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
-        connection.exec_driver_sql("SET statement_timeout = 0")
+        without_time_limit(connection)
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
         connection.commit()
         yield connection

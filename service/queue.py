@@ -1,5 +1,6 @@
 """The broker: carries job ids, nothing else. Losing or doubling a message is harmless."""
 
+import math
 from typing import Any, Protocol
 
 from celery import Celery
@@ -18,6 +19,9 @@ class Publisher(Protocol):
     def publish(self, job_id: str, queue: str) -> None:
         """Raises kombu.exceptions.OperationalError when the broker cannot be reached."""
 
+    def check(self) -> None:
+        """See whether the broker answers. Raises like `publish`."""
+
 
 class CeleryPublisher:
     """Publishes through Celery."""
@@ -28,9 +32,15 @@ class CeleryPublisher:
     def publish(self, job_id: str, queue: str) -> None:
         self._app.send_task(TASK, args=[job_id], queue=queue, ignore_result=True, retry=False)
 
+    def check(self) -> None:
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0)
+
 
 def create_celery(settings: Settings) -> Celery:
     """The Celery application of the dispatcher (to publish) and of the workers (to consume)."""
+    if settings.broker_url is not None:
+        _outlive_refusals()
     app = Celery("cleave", broker=settings.resolved_broker_url)
     app.conf.update(
         # The message is a hint; the database knows what is to be done. So it is acknowledged at once:
@@ -67,6 +77,18 @@ def create_celery(settings: Settings) -> Celery:
     return app
 
 
+def _outlive_refusals() -> None:
+    """A Redis that refuses a command for now counts as one that is away: for Celery it is the worker's end.
+
+    It refuses while it fails over, misses its replicas, cannot save.
+    """
+    from kombu.transport.redis import Transport  # not where the broker is a folder
+    from redis.exceptions import ResponseError
+
+    if ResponseError not in Transport.connection_errors:
+        Transport.connection_errors += (ResponseError,)
+
+
 def prepare_broker(settings: Settings) -> None:
     """Make the folders of the filesystem broker, and tidy them; nothing to do for a broker with a server."""
     if settings.broker_url is None:
@@ -89,7 +111,10 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     return {
         "visibility_timeout": 43200,
         "socket_keepalive": True,
-        "health_check_interval": 30,
         "global_keyprefix": settings.broker_prefix,
-        "socket_connect_timeout": 5,
+        "socket_connect_timeout": settings.broker_timeout_s,
+        # For what is asked and answered; waiting for messages is no such thing.
+        "socket_timeout": settings.broker_timeout_s,
+        # A worker that waits asks anew every second; when an answer is so late, it connects again.
+        "health_check_interval": math.ceil(2 * settings.broker_timeout_s),
     }

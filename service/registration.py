@@ -11,6 +11,7 @@ from core.results import (
     EvaluateResult,
     ExtractResult,
     FileRef,
+    ImportModelResult,
     ImportResult,
     JobResult,
     MetricValue,
@@ -18,11 +19,13 @@ from core.results import (
     SweepResult,
     TrainResult,
 )
+from service import evaluations
 from service.artifacts import service as artifacts
 from service.compositions import service as compositions
 from service.datasets import service as datasets
 from service.datasets import uploading
 from service.jobs.tables import Job
+from service.models import importing
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.storage import StoredBlob
@@ -40,6 +43,7 @@ class _Registration:
     def attach(self, owner_id: str, result: TrainResult | ModuleResult) -> list[str]:
         """Figures and files of a new model, module or composition; returns the artifact ids."""
         self.measure(owner_id, result.metrics)
+        self.rate(owner_id, result.metrics)
         return self.keep(owner_id, result.files)
 
     def keep(self, owner_id: str, files: Sequence[FileRef]) -> list[str]:
@@ -53,16 +57,22 @@ class _Registration:
             blobs=self.blobs,
         )
 
-    def measure(self, owner_id: str | None, metrics: Sequence[MetricValue]) -> None:
+    def measure(
+        self, owner_id: str | None, metrics: Sequence[MetricValue], dataset_id: str | None = None
+    ) -> None:
+        """Keep figures. `dataset_id`: of the data, where it is not the dataset that the model is of."""
         models.record_metrics(
             self.session,
             tenant_id=self.job.tenant_id,
             job_id=self.job.id,
             owner_id=owner_id,
             metrics=metrics,
+            dataset_id=dataset_id,
         )
-        if owner_id is not None:
-            _RATE[owner_id.partition("_")[0]](self.session, owner_id, scores_of(metrics))
+
+    def rate(self, owner_id: str, metrics: Sequence[MetricValue]) -> None:
+        """Let it be found by these figures."""
+        _RATE[owner_id.partition("_")[0]](self.session, owner_id, scores_of(metrics))
 
 
 _RATE = {"mdl": models.rate, "mod": modules.rate, "cmp": compositions.rate}
@@ -89,6 +99,8 @@ def register_result(
         public |= _register_composition(into, result)
     elif isinstance(result, ImportResult):
         public |= _register_dataset(into, result)
+    elif isinstance(result, ImportModelResult):
+        public |= _register_imported_model(into, result)
     elif isinstance(result, SweepResult):
         public |= _tell_sweep(into, result)
     else:
@@ -104,8 +116,20 @@ def _register_model(into: _Registration, result: TrainResult) -> dict[str, Any]:
     )
     model_id = models.record(
         into.session, tenant_id=tenant_id, job_id=into.job.id, dataset_id=dataset_id, result=result
-    )
-    return {"model_id": model_id, "artifact_ids": into.attach(model_id, result)}
+    ).id
+    public = {"model_id": model_id, "artifact_ids": into.attach(model_id, result)}
+    return public if result.initial is None else public | {"initial": result.initial.model_dump()}
+
+
+def _register_imported_model(into: _Registration, result: ImportModelResult) -> dict[str, Any]:
+    dataset_id = None
+    if result.dataset is not None and result.dataset_digest is not None:
+        dataset_id = datasets.record(
+            into.session, tenant_id=into.job.tenant_id, name=result.dataset, digest=result.dataset_digest
+        )
+    model_id = importing.finish(into.session, into.job, dataset_id, result)
+    artifact_ids = into.keep(model_id, result.files)
+    return {"model_id": model_id, "artifact_ids": artifact_ids, "report": result.report.model_dump()}
 
 
 def _register_modules(into: _Registration, result: ExtractResult) -> dict[str, Any]:
@@ -149,10 +173,20 @@ def _register_dataset(into: _Registration, result: ImportResult) -> dict[str, An
 
 
 def _register_evaluation(into: _Registration, result: EvaluateResult) -> dict[str, Any]:
+    own_id = evaluations.find(into.session, result.target_id).model.dataset_id
+    other_id = None
+    if result.dataset is not None and result.dataset_digest is not None:
+        used_id = datasets.record(
+            into.session, tenant_id=into.job.tenant_id, name=result.dataset, digest=result.dataset_digest
+        )
+        other_id = None if used_id == own_id else used_id
     # Figures on some of the classes must not stand beside those on all of them: they belong to the job alone.
-    restricted = into.job.spec.get("classes") is not None
-    into.measure(None if restricted else result.target_id, result.metrics)
-    return {"target_id": result.target_id, "metrics": _plain(result.metrics)}
+    owner_id = None if into.job.spec.get("classes") is not None else result.target_id
+    into.measure(owner_id, result.metrics, other_id)
+    # Found by figures on other data it would stand where its like on its own data does not.
+    if owner_id is not None and (other_id is None or own_id is None):
+        into.rate(owner_id, result.metrics)
+    return result.model_dump(exclude={"kind"})
 
 
 def _tell_sweep(into: _Registration, result: SweepResult) -> dict[str, Any]:

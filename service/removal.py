@@ -14,24 +14,26 @@ from service.jobs import service as jobs
 from service.models import service as models
 from service.modules import service as modules
 from service.platform.errors import InUseError
+from service.platform.holding import taken
 from service.registry import labels
 from service.registry.etags import require_match
 
 
 def remove_model(session: Session, model_id: str, if_match: str | None) -> None:
     """Raises NotFoundError, PreconditionFailedError, InUseError."""
-    model = models.describe(session, model_id)
-    require_match(if_match, model)
-    model_id = model.id
+    model_id = models.get(session, model_id, taken).id
+    require_match(if_match, models.describe(session, model_id))
     users = {
         "modules": modules.ids_of_model(session, model_id),
         "compositions": compositions.ids_of_model(session, model_id),
+        "models": models.ids_started_from(session, model_id),
     }
     _remove(session, model_id, users, models.remove)
 
 
 def remove_module(session: Session, module_id: str, if_match: str | None) -> None:
     """Raises NotFoundError, PreconditionFailedError, InUseError."""
+    modules.get(session, module_id, taken)
     require_match(if_match, modules.describe(session, module_id))
     users = {"compositions": compositions.ids_with_module(session, module_id)}
     _remove(session, module_id, users, modules.remove)
@@ -39,6 +41,7 @@ def remove_module(session: Session, module_id: str, if_match: str | None) -> Non
 
 def remove_composition(session: Session, composition_id: str, if_match: str | None) -> None:
     """Raises NotFoundError, PreconditionFailedError, InUseError."""
+    compositions.get(session, composition_id, taken)
     require_match(if_match, compositions.describe(session, composition_id))
     _remove(session, composition_id, {}, compositions.remove)
 

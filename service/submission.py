@@ -1,6 +1,6 @@
 """Accepting work: what only the registry can check, then the queue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -9,13 +9,14 @@ from core.specs import (
     AnySpec,
     ComposeSpec,
     DatasetInfo,
-    EvaluateSpec,
     ExtractSpec,
+    ImportModelSpec,
     ImportSpec,
     SweepSpec,
     TrainSpec,
     takes_images,
 )
+from service import evaluations
 from service.compositions import service as compositions
 from service.compositions.resolution import require_classes, settle_form
 from service.compositions.schemas import CompositionAnswer
@@ -26,15 +27,13 @@ from service.jobs.idempotency import Once
 from service.jobs.schemas import JobRead
 from service.jobs.states import JobState
 from service.jobs.tables import Job
+from service.models import importing
 from service.models import service as models
-from service.modules import service as modules
 from service.platform.database import settings_of
-from service.platform.errors import (
-    CompositionNotReadyError,
-    InvalidRequestError,
-    NotFoundError,
-    TeacherMismatchError,
-)
+from service.platform.errors import InitialModelMismatchError, InvalidRequestError, TeacherMismatchError
+from service.platform.holding import held
+from service.usage import storage
+from service.webhooks import service as webhooks
 
 
 @dataclass(frozen=True)
@@ -45,28 +44,45 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def require_webhook(session: Session, spec: AnySpec) -> None:
+    """Raises NotFoundError. Not of a spec that is retried: its webhook may be gone, and was not needed."""
+    if spec.webhook_id is not None:
+        webhooks.get(session, spec.webhook_id)
+
+
 def submit(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     """Check what a job refers to and queue it; for compose, the existing job when there is one.
 
-    Raises NotFoundError for what does not exist or is another tenant's, and InvalidRequestError's kinds.
+    What it refers to nobody removes before this transaction ends: what a composition is of is named by its
+    row, all else is held.
+
+    Raises NotFoundError for what does not exist or is another tenant's, InvalidRequestError's kinds,
+    and StorageQuotaError where nothing more can be stored.
     """
     if isinstance(spec, ComposeSpec):
         job = compositions.compose(session, tenant_id, spec)
-        waiting = job.state != JobState.SUCCEEDED
-        _require_data(session, str(job.spec["model_id"]), needed=spec.evaluate and waiting)
+        if spec.evaluate and job.state != JobState.SUCCEEDED:
+            evaluations.require_data(session, models.get(session, str(job.spec["model_id"])))
         return job
     if isinstance(spec, ImportSpec):  # a failed one, retried
         return uploading.import_again(session, spec)
+    if isinstance(spec, ImportModelSpec):
+        return importing.import_again(session, tenant_id, spec)
     if isinstance(spec, TrainSpec):
         info = datasets.require_usable(session, settings_of(session), spec.dataset)
         _check_images(spec, info)
         _check_teacher(session, spec, info)
+        _check_initial(session, spec)
     elif isinstance(spec, ExtractSpec):
         spec = _settled_extract(session, spec)
     elif isinstance(spec, SweepSpec):
-        spec = spec.model_copy(update={"form": settle_form(models.get(session, spec.model_id), spec.form)})
+        model = models.get(session, spec.model_id, held)
+        models.require_statistics(session, model)
+        spec = spec.model_copy(update={"form": settle_form(model, spec.form)})
     else:
-        _check_evaluate(session, spec)
+        evaluations.check(session, spec)
+    if isinstance(spec, TrainSpec | ExtractSpec):  # hours, perhaps, whose results could not be kept
+        storage.require_space(session, tenant_id, 1)
     return jobs.enqueue(session, tenant_id, spec)
 
 
@@ -82,16 +98,26 @@ def _check_teacher(session: Session, spec: TrainSpec, info: DatasetInfo) -> None
     """The teacher's outputs must mean what the student's will. The worker compares the data's digests."""
     if spec.teacher_model_id is None:
         return
-    model = models.get(session, spec.teacher_model_id)
-    trained_on = datasets.by_ids(session, [model.dataset_id])[model.dataset_id]
+    model = models.get(session, spec.teacher_model_id, held)
+    trained_on = datasets.of_model(session, model.dataset_id)
     classes = models.classes_of(session, [model.id])[model.id]
-    if trained_on.key != spec.dataset:
-        raise TeacherMismatchError(
-            f"The teacher was trained on {trained_on.name}; choose one trained on {info.name}."
-        )
+    if trained_on is None or trained_on.key != spec.dataset:
+        of = "no dataset" if trained_on is None else trained_on.name
+        raise TeacherMismatchError(f"The teacher was trained on {of}; choose one trained on {info.name}.")
     if (classes, tuple(model.input_shape)) != (list(info.class_names), info.input_shape):
         raise TeacherMismatchError(
             f"The teacher's classes or image size are not those of {info.name}; train a new one."
+        )
+
+
+def _check_initial(session: Session, spec: TrainSpec) -> None:
+    """Which tensors fit, by name and shape, the worker finds out."""
+    if spec.initial_model_id is None:
+        return
+    model = models.get(session, spec.initial_model_id, held)
+    if model.architecture != spec.architecture:
+        raise InitialModelMismatchError(
+            f"{model.id} is a {model.architecture}; a {spec.architecture} cannot start from it."
         )
 
 
@@ -102,6 +128,7 @@ def compose_once(session: Session, tenant_id: str, spec: ComposeSpec, idempotenc
     if stored is not None:
         headers = {**_pointers(stored.body["composition"]["id"]), "Idempotency-Replayed": "true"}
         return Answer(CompositionAnswer.model_validate(stored.body), headers)
+    require_webhook(session, spec)
     job = submit(session, tenant_id, spec)
     body = CompositionAnswer(
         composition=compositions.describe(session, str(job.spec["composition_id"])), job=JobRead.of(job)
@@ -115,38 +142,11 @@ def _pointers(composition_id: str) -> dict[str, str]:
 
 
 def _settled_extract(session: Session, spec: ExtractSpec) -> ExtractSpec:
-    model = models.get(session, spec.model_id)
+    model = models.get(session, spec.model_id, held)
+    models.require_statistics(session, model)
     form = settle_form(model, spec.form)
     wanted = [name for names in spec.classes or [] for name in names]
     require_classes(models.classes_of(session, [model.id])[model.id], wanted)
-    _require_data(session, model.id, needed=spec.evaluate)
+    if spec.evaluate:
+        evaluations.require_data(session, model)
     return spec.model_copy(update={"form": form})
-
-
-def _check_evaluate(session: Session, spec: EvaluateSpec) -> None:
-    model_id, known = _target(session, spec.target_id)
-    require_classes(known, spec.classes or [])
-    _require_data(session, model_id, needed=True)
-
-
-def _target(session: Session, target_id: str) -> tuple[str, Sequence[str]]:
-    """The model behind a model, module or composition, and the classes the target knows."""
-    if target_id.startswith("mdl_"):
-        models.get(session, target_id)
-        return target_id, models.classes_of(session, [target_id])[target_id]
-    if target_id.startswith("mod_"):
-        module = modules.get(session, target_id)
-        return module.model_id, modules.classes_of(session, [target_id])[target_id]
-    if not target_id.startswith("cmp_"):
-        raise NotFoundError("Only models (mdl_), modules (mod_) and compositions (cmp_) can be evaluated.")
-    composition = compositions.get(session, target_id)
-    if not composition.ready:
-        raise CompositionNotReadyError("The composition is not built yet; wait for its job.")
-    return composition.model_id, composition.classes
-
-
-def _require_data(session: Session, model_id: str, *, needed: bool) -> None:
-    if needed:
-        dataset_id = models.get(session, model_id).dataset_id
-        key = datasets.by_ids(session, [dataset_id])[dataset_id].key
-        datasets.require_usable(session, settings_of(session), key)

@@ -4,8 +4,10 @@ import argparse
 import json
 import os
 
+from service.platform import tracing
+from service.platform.logging import configure_logging
 from service.platform.settings import Settings
-from service.platform.startup import refusing_to_start, require_schema
+from service.platform.startup import refusing_to_start, require_schema, require_writable, tell_doubtful
 from service.queue import QUEUES, prepare_broker
 
 
@@ -20,8 +22,12 @@ def main() -> None:
         os.environ["CLEAVE_DEVICE"] = arguments.device  # the processes of the worker read their own settings
     with refusing_to_start():
         settings = Settings()
+        configure_logging(settings)  # Celery warns before it has set up its own
+        tell_doubtful(settings, needs_secret=False)
         require_schema(settings)
-    prepare_broker(settings)
+        require_writable(settings.artifact_root)
+        tracing.require(settings)
+        prepare_broker(settings)
     from celery import signals
 
     from worker.app import app

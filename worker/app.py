@@ -12,8 +12,12 @@ import signal
 import threading
 from typing import Any
 
+from billiard.util import get_logger
 from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
 
+from service.jobs import retention
+from service.platform import tracing
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
 from service.queue import create_celery
@@ -44,6 +48,10 @@ def _draining() -> bool:
 @signals.setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     configure_logging(Settings())
+    # The pool's logger keeps to itself otherwise: what it says of children that died has no format at all.
+    pool = get_logger()
+    pool.propagate = True
+    pool.setLevel(logging.WARNING)
 
 
 @signals.worker_shutting_down.connect
@@ -59,9 +67,15 @@ def _start_process(**_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     queues = sorted(app.amqp.queues.consume_from)
-    opened = open_context(Settings(), queues, _draining)
+    settings = Settings()
+    tracing.start(settings, "worker")
+    opened = open_context(settings, queues, _draining, pid=os.getppid())
+    # Attempts name their worker by this id, also when its row has gone: it leads to this log.
+    _LOG.info("%s: queue %s, device %s", opened.owner, ", ".join(queues), settings.device)
     presence = Presence(opened)
     presence.start()
+    # Beside: a process that is not up within seconds is taken for dead.
+    threading.Thread(target=_clear_up, args=(opened,), daemon=True).start()
     opened.runners.warm_up()
     _process = (opened, presence)
 
@@ -73,6 +87,15 @@ def _end_process(**_: Any) -> None:
         opened.runners.close()
         presence.finish()
         opened.database.dispose()
+        tracing.close()
+
+
+def _clear_up(opened: WorkerContext) -> None:
+    """After the process before this one; the dispatcher may have no part in this machine's disk."""
+    try:
+        retention.remove_used_up(opened.database, opened.settings.checkpoint_root)
+    except (SQLAlchemyError, OSError) as error:
+        _LOG.warning("used up checkpoints stay for now: %s", error)
 
 
 def _end_with_parent(parent_pid: int) -> None:

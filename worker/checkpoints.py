@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from service.platform.database import Database
 _LOG = logging.getLogger(__name__)
 _KEPT = 2
 _SUFFIXES = (".safetensors", ".tmp")
+_ATTEMPT = re.compile(r"-attempt-(\d+)\.")
 
 
 def newest_good(database: Database, folder: Path, job_id: str, spec_sha256: str) -> Checkpoint | None:
@@ -30,14 +32,18 @@ def newest_good(database: Database, folder: Path, job_id: str, spec_sha256: str)
     return None
 
 
-def tidy(database: Database, folder: Path, point: Checkpoint | None) -> None:
-    """Remove what earlier attempts left: unfinished, unreported, all but the last two and the best."""
+def tidy(database: Database, folder: Path, point: Checkpoint | None, attempt: int) -> None:
+    """Remove what attempts before this one left: unfinished, unreported, all but the last two and the best.
+
+    Never what a later one writes: this one may have been overtaken since it looked.
+    """
     kept, _ = _sorted(database, folder)
     if point is not None:
         kept.add(point.path)
-    for path in folder.iterdir():
-        if path.suffix in _SUFFIXES and path.name not in kept:
-            path.unlink(missing_ok=True)
+    for path in folder.glob("*"):  # it may be gone: whoever had the job before removes it when it is empty
+        if path.suffix in _SUFFIXES and path.name not in kept and _attempt_of(path.name) < attempt:
+            with suppress(OSError):  # what cannot be removed is in nobody's way
+                path.unlink()
 
 
 def prune(database: Database, folder: Path) -> None:
@@ -63,6 +69,12 @@ def _sorted(database: Database, folder: Path) -> tuple[set[str], set[str]]:
     present = [point for point in points if (folder / point.path).is_file()]
     kept = {point.path for number, point in enumerate(present) if number < _KEPT or point.best}
     return kept, {point.path for point in present} - kept
+
+
+def _attempt_of(name: str) -> int:
+    """The attempt that wrote a file; 0 for names from before they told."""
+    told = _ATTEMPT.search(name)
+    return int(told[1]) if told else 0
 
 
 def _sha256(path: Path) -> str:

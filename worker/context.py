@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy import delete, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 import service.tables  # noqa: F401 - foreign keys are resolved among all tables
 from service.jobs.tables import Worker
 from service.platform.clock import db_now
-from service.platform.database import Database
+from service.platform.database import Database, reason_of
 from service.platform.ids import new_id
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, open_store
@@ -26,13 +26,17 @@ _PRESENCE_S = 3.0
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """`owner` names this process in leases: random for each start, so that a restart is another worker."""
+    """`owner` names this process in leases: random for each start, so that a restart is another worker.
+
+    `pid`: of the process that hears SIGTERM; the one that runs jobs, its child, does not.
+    """
 
     settings: Settings
     database: Database
     store: ArtifactStore
     runners: RunnerPool
     owner: str
+    pid: int
     queues: Collection[str]
     draining: Callable[[], bool]
 
@@ -51,15 +55,15 @@ class Presence(threading.Thread):
         while True:
             try:
                 self._report_in()
-            except DBAPIError as error:
-                _LOG.warning("database unavailable: %s", error.orig)
+            except SQLAlchemyError as error:
+                _LOG.warning("not reported in: %s", reason_of(error))
             if self._finished.wait(_PRESENCE_S):
                 break
         try:
             with self._database.write() as session:
                 session.execute(delete(Worker).where(Worker.id == self._owner))
-        except DBAPIError as error:
-            _LOG.warning("left without signing off: %s", error.orig)
+        except SQLAlchemyError as error:
+            _LOG.warning("left without signing off: %s", reason_of(error))
 
     def finish(self) -> None:
         """Sign off and wait for the thread."""
@@ -76,13 +80,18 @@ class Presence(threading.Thread):
                 .execution_options(synchronize_session=False)
             )
             if known is None:
-                place = {"hostname": socket.gethostname(), "pid": os.getpid()}
+                place = {"hostname": socket.gethostname(), "pid": self._context.pid}
                 kind = {"queues": list(self._context.queues), "device": self._context.settings.device}
                 session.add(Worker(id=self._owner, draining=self._context.draining(), **place, **kind))
 
 
-def open_context(settings: Settings, queues: list[str], draining: Callable[[], bool]) -> WorkerContext:
-    """To be called in the process that runs the jobs, after the fork: connections must not cross one."""
+def open_context(
+    settings: Settings, queues: list[str], draining: Callable[[], bool], pid: int | None = None
+) -> WorkerContext:
+    """To be called in the process that runs the jobs, after the fork: connections must not cross one.
+
+    `pid`: of the process to signal; default: this one.
+    """
     short = "short" in queues
     runners = RunnerPool(
         keep_warm=short or settings.ready_runner,
@@ -95,6 +104,7 @@ def open_context(settings: Settings, queues: list[str], draining: Callable[[], b
         store=open_store(settings),
         runners=runners,
         owner=new_id("wrk"),
+        pid=pid or os.getpid(),
         queues=tuple(queues),
         draining=draining,
     )

@@ -4,10 +4,13 @@ import logging
 from collections.abc import Callable, Iterator
 
 import torch
+from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
 
 from core.errors import CoreError, Interrupted
-from core.results import AnyReport, CheckedReport, FailureReport, ResultReport, RunnerInput, StoppedReport
+from core.reports import AnyReport, CheckedReport, FailureReport, ResultReport, RunnerInput, StoppedReport
 from core.specs import parse_job_spec
+from worker.phases import traced
 from worker.runners import CHECK, RUNNERS
 from worker.staging import no_room
 
@@ -20,6 +23,15 @@ def reports_of(line: bytes, should_stop: Callable[[], bool]) -> Iterator[AnyRepo
     """Do the job of one input line. Exactly one report of a TERMINAL kind is yielded, as the last."""
     try:
         job = RunnerInput.model_validate_json(line)
+    except ValidationError as error:
+        yield _failure_of(error)
+        return
+    with bound_contextvars(**job.log_fields):
+        yield from traced(job, _reports(job, should_stop))
+
+
+def _reports(job: RunnerInput, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
+    try:
         spec = parse_job_spec(job.spec)
         run = CHECK if job.check_only else RUNNERS[spec.kind]
         for report in run(job, spec, should_stop):
@@ -42,6 +54,9 @@ def _failure_of(error: Exception) -> FailureReport:
         return _failure("out_of_memory", f"Not enough memory: {_first_line(refusal)}.", "oom")
     if no_room(error):
         return _failure("storage_full", "The worker has no room for what is being written.", "infra")
+    if isinstance(error, OSError):
+        told = error.strerror or type(error).__name__
+        return _failure("disk_unavailable", f"The worker cannot read or write a file: {told}.", "infra")
     return _failure("internal_error", f"{type(error).__name__}; the worker's log has more.", "internal")
 
 

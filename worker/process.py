@@ -1,8 +1,10 @@
 """A runner process: started, fed, read, stopped. It has a session of its own and dies with its parent."""
 
+import math
 import os
 import selectors
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from core.results import REPORT_ADAPTER, AnyReport, RunnerInput
+from core.reports import REPORT_ADAPTER, AnyReport, RunnerInput
 from service.platform.parent_death import bound_command
 from worker.trace import TraceFile
 
@@ -24,10 +26,13 @@ class RunnerProcess:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: what it has beside that of this process."""
         reading, writing = os.pipe()
-        os.set_blocking(reading, False)
+        term, self._term = os.pipe()
+        for end in (reading, self._term):
+            os.set_blocking(end, False)
         self._trace_file = TraceFile()
-        passed = [writing, self._trace_file.fileno()]
-        told = ["--report-fd", str(passed[0]), "--trace-fd", str(passed[1])]
+        passed = [writing, self._trace_file.fileno(), term]
+        names = ("--report-fd", "--trace-fd", "--term-fd")
+        told = [word for name, fd in zip(names, passed, strict=True) for word in (name, str(fd))]
         command = [sys.executable, "-m", "worker.runner", *told]
         # OpenMP's threads spin while they wait: on a machine with other work to do, a training
         # takes ten times as long. A wait policy set by the operator wins.
@@ -37,6 +42,7 @@ class RunnerProcess:
             env={**inherited, **(environment or {})},
         )  # fmt: skip
         os.close(writing)
+        os.close(term)
         self._pipe = reading
         self._selector = selectors.DefaultSelector()
         self._selector.register(reading, selectors.EVENT_READ)
@@ -62,10 +68,20 @@ class RunnerProcess:
             stdin.write(job.model_dump_json().encode() + b"\n")
             stdin.flush()
 
+    def allow_until(self, moment: float = math.inf) -> None:
+        """Let it work until then, by `time.monotonic`; unless it is told a later moment, it ends itself."""
+        with suppress(BlockingIOError, BrokenPipeError):  # it is stopped, or over
+            os.write(self._term, struct.pack("d", moment))
+
     def read(self, timeout_s: float) -> list[AnyReport]:
         """Reports that arrive within the time, as soon as there are any; `ended` tells when none will."""
-        if not self._ended and self._selector.select(timeout_s):
-            self._fill()
+        if not self._ended:
+            # The end of the pipe does not tell while a process that it started has it, too. Asked before
+            # reading: then all that it wrote is read.
+            dead = self._process.poll() is not None
+            if self._selector.select(0 if dead else timeout_s):
+                self._fill()
+            self._ended |= dead
         *lines, self._buffer = self._buffer.split(b"\n")
         reports = []
         for line in lines:
@@ -78,7 +94,7 @@ class RunnerProcess:
 
     @property
     def ended(self) -> bool:
-        """The runner has closed its report pipe, and every report in it was read."""
+        """The runner is dead or has closed its report pipe, and every report in it was read."""
         return self._ended
 
     def ask_to_stop(self) -> None:
@@ -108,6 +124,7 @@ class RunnerProcess:
         if self._pipe >= 0:
             self._selector.close()
             os.close(self._pipe)
+            os.close(self._term)
             self._pipe = -1
         self._ended = True
         return code

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.results import Progress
+from core.reports import Progress
 
 _SMOOTHING = 0.1
 _STEPS_FOR_ETA = 20

@@ -4,12 +4,12 @@ import logging
 import time
 from pathlib import Path
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from core.results import AnyReport, CheckpointReport, LogReport, MetricReport, Progress
+from core.reports import AnyReport, CheckpointReport, LogReport, MetricReport, Progress
 from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record
-from service.platform.database import Database
+from service.platform.database import Database, is_away, reason_of
 from worker import checkpoints
 from worker.progress import ProgressMeter
 
@@ -55,8 +55,10 @@ class Recorder:
         try:
             with self._database.write() as session:
                 record(session, self._claim.lease, self._claim.attempt, self._notes)
-        except (OperationalError, InterfaceError) as error:
-            _LOG.warning("database unavailable, reports are kept: %s", error.orig)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            _LOG.warning("database unavailable, reports are kept: %s", reason_of(error))
             return
         recorded, self._notes = self._notes.checkpoints, Notes()
         if recorded:
@@ -66,5 +68,7 @@ class Recorder:
         # Not in the runner: until a checkpoint is on record, the older ones are all that a later attempt has.
         try:
             checkpoints.prune(self._database, self._checkpoint_folder)
-        except (OperationalError, InterfaceError) as error:
-            _LOG.warning("database unavailable, old checkpoints stay for now: %s", error.orig)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            _LOG.warning("database unavailable, old checkpoints stay for now: %s", reason_of(error))

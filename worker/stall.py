@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from core.results import AnyReport, Progress
+from core.reports import AnyReport, Progress
 
 _REPORTS_STEPS = "train"
 # Loading, compiling, evaluating and saving report where they begin, and then do all their work.

@@ -1,13 +1,16 @@
 """Watching one runner at one job, from its first report to its last."""
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Literal
 
-from core.results import AnyReport, CheckedReport, FailureReport, JobResult, ResultReport, StoppedReport
+from core.reports import AnyReport, CheckedReport, FailureReport, ResultReport, StoppedReport
+from core.results import JobResult
 from service.jobs.endings import Crashed, Failed, Stalled, Stopped
 from service.jobs.transitions import LeaseLost
 from service.jobs.validation import Checked
+from service.platform import tracing
 from worker.context import WorkerContext
 from worker.heartbeat import Heartbeat
 from worker.memory import MemoryWatch
@@ -15,6 +18,7 @@ from worker.process import RunnerProcess
 from worker.recorder import Recorder
 from worker.stall import StallWatch
 
+_LOG = logging.getLogger(__name__)
 _READ_S = 0.2
 
 
@@ -26,6 +30,24 @@ class Finished:
 
 
 Outcome = Finished | Checked | Failed | Stopped | Stalled | Crashed
+
+
+def tell_trouble(outcome: Outcome) -> None:
+    """Mark the span around with what went wrong, if anything did, and say it in the log."""
+    if isinstance(outcome, Failed):
+        tracing.fail(outcome.code)
+        level = logging.INFO if outcome.cause == "user" else logging.WARNING
+        _LOG.log(level, "failed, %s (cause %s): %s", outcome.code, outcome.cause, outcome.message)
+    elif isinstance(outcome, Crashed):
+        tracing.fail("crashed")
+        _LOG.warning("the runner ended without a result, exit code %d (-N: signal N)", outcome.exit_code)
+    elif isinstance(outcome, Stalled):
+        tracing.fail("stalled")
+        _LOG.warning("the runner reported nothing for %d s, phase %s", outcome.silent_s, outcome.phase)
+    elif isinstance(outcome, Stopped):
+        _LOG.info("stopped: %s", outcome.reason)
+        if outcome.reason == "timeout":
+            tracing.fail("timeout")
 
 
 class Supervision:
@@ -53,6 +75,7 @@ class Supervision:
         """Until the job is over, one way or another. Raises LeaseLost."""
         deadline = float("inf") if time_left_s is None else time.monotonic() + time_left_s
         while True:
+            self._runner.allow_until(self._heartbeat.until)
             for report in self._runner.read(_READ_S):
                 self._stall.hear(report)
                 outcome = self._outcome(report)

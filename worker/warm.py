@@ -33,6 +33,7 @@ class RunnerPool:
     def give_back(self, runner: RunnerProcess, *, healthy: bool) -> int | None:
         """Keep it, or end it and return its exit code. `healthy`: it ended its job by itself."""
         if healthy and self._keep_warm and runner.jobs < self._jobs_per_runner and runner.alive:
+            runner.allow_until()
             self._idle = runner
             return None
         code = runner.close() if healthy else runner.kill()

@@ -15,7 +15,7 @@ from benchmarks.chaos import acts, verdict
 from benchmarks.chaos.faults import Arsenal, Blow
 from benchmarks.chaos.servers import Postgres, Redis, faked_clock, free_port, small_disk
 from benchmarks.chaos.stack import Stack
-from benchmarks.chaos.work import KINDS, RECIPES, Family, Snapshot, look
+from benchmarks.chaos.work import KINDS, RECIPES, Family, JobView, Snapshot, look
 from service.client import CleaveClient
 from service.migrate import upgrade
 from service.platform.database import Database
@@ -24,6 +24,10 @@ from service.queue import prepare_broker
 from service.tenants.service import ensure_tenant
 
 _TICK_S = 0.2
+# As many families at work at once: with all of them, the trainings would take every fault.
+_FAMILIES_AT_ONCE = 4
+# A fault more than so many ahead of the jobs waits as many pauses more: so the faults last to the last job.
+_FAULTS_AHEAD, _PAUSES_BEHIND = 4, 8
 # Set by SIGTERM, which also raises SystemExit; one that is raised inside a finaliser is ignored by Python.
 ended = threading.Event()
 _DISK_MIB = 160
@@ -105,13 +109,13 @@ class Campaign:
 
         def work(now: Snapshot) -> None:
             nonlocal next_blow, wanted
-            if all(self.is_over(family, len(KINDS)) for family in self.families) and self._kills_left():
+            if all(self.is_over(f, self._share(f, wanted)) for f in self.families) and self._kills_left():
                 wanted = max(wanted, sum(len(f.job_ids) for f in self.families) + len(KINDS))
             self._plan_families(wanted)
-            for family in self.families:
-                before = sum(len(KINDS) for f in self.families[: family.number])
-                family.advance(client, now, min(len(KINDS), wanted - before))
-            if self._kills_left() and time.monotonic() >= next_blow:
+            for family in self._at_work():
+                family.advance(client, now, self._share(family, wanted))
+            behind_s = _PAUSES_BEHIND * self.plan.pause_s if self._jobs_are_behind(wanted) else 0.0
+            if self._kills_left() and time.monotonic() >= next_blow + behind_s:
                 blow = self.arsenal.strike(now)
                 if blow is not None:
                     self._tell(blow)
@@ -133,6 +137,20 @@ class Campaign:
     def _kills_left(self) -> int:
         return self.plan.kills - len(self.blows)
 
+    def _at_work(self) -> list[Family]:
+        """The families that are over, and the first few that are not."""
+        over = [family for family in self.families if self.is_over(family, len(KINDS))]
+        rest = [family for family in self.families if family not in over]
+        return over + rest[:_FAMILIES_AT_ONCE]
+
+    def _jobs_are_behind(self, wanted: int) -> bool:
+        over = sum(job.over for family in self.families for job in self._known(family))
+        return over * self.plan.kills < (len(self.blows) - max(_FAULTS_AHEAD, self.plan.kills // 10)) * wanted
+
+    def _share(self, family: Family, wanted: int) -> int:
+        """The family's jobs among the first `wanted`; the last family's may be fewer than the others'."""
+        return min(len(KINDS), wanted - len(KINDS) * family.number)
+
     def _plan_families(self, wanted: int) -> None:
         while len(self.families) * len(KINDS) < wanted:
             number = len(self.families)
@@ -140,10 +158,10 @@ class Campaign:
             self.families.append(Family(number, recipe, self.plan.epochs))
 
     def is_over(self, family: Family, jobs: int) -> bool:
-        over = [
-            job_id for job_id in family.job_ids if (j := self.now.jobs.get(job_id)) is not None and j.over
-        ]
-        return len(over) >= jobs
+        return sum(job.over for job in self._known(family)) >= jobs
+
+    def _known(self, family: Family) -> list[JobView]:
+        return [self.now.jobs[job_id] for job_id in family.job_ids if job_id in self.now.jobs]
 
     def until(self, done: Callable[[], bool], work: Callable[[Snapshot], None], what: str) -> None:
         """Keep everything up and work until it is done. Raises TimeoutError."""

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.chaos.servers import Postgres, Redis
-from benchmarks.chaos.stack import Member, Stack, runners_below, send
+from benchmarks.chaos.stack import Member, Stack, runners_below, send, supervisor_below
 from benchmarks.chaos.work import JobView, Snapshot
 from service.jobs import outbox
 from service.jobs.tables import OutboxMessage
@@ -115,7 +115,7 @@ class Arsenal:
         jobs = now.running_on(member.family())
         if not jobs or not all(self._bears(job) for job in jobs):
             return None
-        pid = now.pids[jobs[0].owner or ""]
+        pid = supervisor_below(now.pids[jobs[0].owner or ""])
         if name == "stop worker":
             with_runner = self.draw.random() < 0.5
             self._suspend([member.pid, pid, *(runners_below(pid) if with_runner else [])])

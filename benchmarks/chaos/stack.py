@@ -112,5 +112,10 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def supervisor_below(pid: int) -> int:
+    """A worker's child that runs its jobs; the worker itself while it has none."""
+    return next((child for child in children_of(pid) if "-m worker --queue" in command_of(child)), pid)
+
+
 def runners_below(pid: int) -> list[int]:
     return [child for child in children_of(pid) if "worker.runner" in command_of(child)]

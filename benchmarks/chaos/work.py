@@ -66,7 +66,10 @@ def look(database: Database) -> Snapshot | None:
                 )
                 for job in session.scalars(select(Job))
             }  # fmt: skip
-            return Snapshot(jobs, {worker.id: worker.pid for worker in session.scalars(select(Worker))})
+            # Of a process whose child was replaced, the newest is the one that lives.
+            workers = session.scalars(select(Worker).order_by(Worker.started_at))
+            newest = {worker.pid: worker.id for worker in workers}
+            return Snapshot(jobs, {owner: pid for pid, owner in newest.items()})
     except SQLAlchemyError:
         return None
 

@@ -6,9 +6,10 @@ and nothing changes at the cut. Scores with a straight-through top-k are the edg
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from core.surgery.sites import GENERATORS
@@ -26,38 +27,65 @@ class ClassGate(nn.Module):
     Attributes:
         scores: (C, n); a class keeps the neurons of its highest scores.
         kept: how many.
-        members: (N, C) 0/1, the set of classes each sample of the next batch in training is asked about;
-            in evaluation it is all classes.
+        masks: (N, n), the masks of the next batch in training, which the forward pass uses up (`GateBank`);
+            without them every sample is asked about all classes.
     """
 
     fx_leaf = True  # one node in a traced graph, like the layers of torch.nn
-    members: Tensor | None
 
     def __init__(self, num_classes: int, width: int, retention: float) -> None:
         super().__init__()
         self.scores = nn.Parameter(_INITIAL_DEVIATION * torch.randn(num_classes, width))
         self.kept = max(1, round(retention * width))
-        self.register_buffer("members", None, persistent=False)
+        self.masks: Tensor | None = None
 
     def class_masks(self) -> Tensor:
         """(C, n) bool: the neurons each class keeps."""
-        best = self.scores.detach().topk(self.kept, dim=1).indices
-        return torch.zeros_like(self.scores, dtype=torch.bool).scatter_(1, best, True)
+        return GateBank([self]).class_masks()
 
     def forward(self, x: Tensor) -> Tensor:
-        """A unit's input (N, ...) -> masks (N, n), 0 or 1 (but for rounding of the ones in training).
+        """A unit's input (N, ...) -> masks (N, n), 0 or 1 (but for rounding of the ones in training)."""
+        masks, self.masks = self.masks, None
+        if masks is not None and self.training:
+            return masks
+        return self.class_masks().any(dim=0).to(self.scores.dtype).expand(x.shape[0], -1)
 
-        Gradients pass to the scores straight through.
-        """
-        masks = self.class_masks().to(self.scores.dtype)
-        if self.members is None or not self.training:
-            return masks.amax(dim=0).expand(x.shape[0], -1)
-        members = self.members.to(masks)
-        union = ((members @ masks) > 0).to(masks.dtype)
+
+class GateBank:
+    """The gates of a network: the masks of all units in one go, since one by one they are small work.
+
+    Gradients pass to the scores straight through.
+    """
+
+    def __init__(self, gates: Sequence[ClassGate]) -> None:
+        self.gates = gates
+        self._widths = [gate.scores.shape[1] for gate in gates]
+        widest, device = max(self._widths), gates[0].scores.device
+        kept = torch.tensor([gate.kept for gate in gates], device=device)
+        self._on = torch.arange(widest, device=device) < kept[:, None, None]  # (L, 1, widest)
+        # Where a unit's neurons lie in rows filled up to the widest unit.
+        places = [unit * widest + torch.arange(width) for unit, width in enumerate(self._widths)]
+        self._places = torch.cat(places).to(device)
+
+    def class_masks(self) -> Tensor:
+        """(C, K) bool, all units side by side: the neurons each class keeps; of equal scores the first."""
+        scores = [gate.scores.detach() for gate in self.gates]
+        rows = torch.stack([F.pad(s, (0, self._on.shape[2] - s.shape[1]), value=-torch.inf) for s in scores])
+        order = rows.argsort(dim=2, descending=True, stable=True)
+        best = torch.zeros_like(rows, dtype=torch.bool).scatter_(2, order, self._on.expand_as(rows))
+        return best.transpose(0, 1).flatten(1).index_select(1, self._places)
+
+    def fill(self, members: Tensor) -> None:
+        """Give every gate its masks of a batch whose samples are asked about `members` (N, C) 0/1."""
+        scores = torch.cat([gate.scores for gate in self.gates], dim=1)  # (C, K)
+        members = members.to(scores.dtype)
+        union = ((members @ self.class_masks().to(scores.dtype)) > 0).to(scores.dtype)
         # The probability that any class of the set keeps the neuron, if each did so by itself.
-        on = torch.sigmoid(self.scores).clamp(max=_ALMOST_ONE)
+        on = torch.sigmoid(scores).clamp(max=_ALMOST_ONE)
         soft = 1 - torch.exp(members @ torch.log1p(-on))
-        return union + soft - soft.detach()
+        masks = union + soft - soft.detach()
+        for gate, own in zip(self.gates, torch.split(masks, self._widths, dim=1), strict=True):
+            gate.masks = own
 
 
 def class_gates(network: fx.GraphModule) -> Iterator[tuple[str, ClassGate]]:
@@ -69,11 +97,13 @@ def class_gates(network: fx.GraphModule) -> Iterator[tuple[str, ClassGate]]:
 
 def normalise_score_gradients(network: fx.GraphModule) -> None:
     """Give the gradient of every gate's scores one size: it differs by orders of magnitude between units."""
-    for _, gate in class_gates(network):
-        gradient = gate.scores.grad
-        if gradient is not None:
-            size = gradient.square().mean().sqrt()
-            gradient.mul_(_SCORE_GRADIENT / size.clamp_min(torch.finfo(gradient.dtype).tiny))
+    gradients = [gate.scores.grad for _, gate in class_gates(network) if gate.scores.grad is not None]
+    if not gradients:
+        return
+    sizes = torch.stack([gradient.square().mean() for gradient in gradients]).sqrt()
+    factors = _SCORE_GRADIENT / sizes.clamp_min(torch.finfo(sizes.dtype).tiny)
+    for gradient, factor in zip(gradients, factors.unbind(), strict=True):
+        gradient.mul_(factor)
 
 
 def draw_class_sets(labels: Tensor, num_classes: int, whole: float, random: torch.Generator) -> Tensor:
@@ -87,7 +117,7 @@ def draw_class_sets(labels: Tensor, num_classes: int, whole: float, random: torc
     sizes[torch.rand(count, generator=random) < whole] = num_classes
     order = torch.rand(count, num_classes, generator=random)
     # Drawn on the CPU, whatever device computes; nothing waits for that device.
-    order, sizes = order.to(labels.device), sizes.to(labels.device)
+    order, sizes = (drawn.to(labels.device, non_blocking=True) for drawn in (order, sizes))
     order.scatter_(1, labels[:, None], -1.0)  # its own class comes first
     return order.argsort(dim=1).argsort(dim=1) < sizes[:, None]
 

@@ -7,7 +7,8 @@ masks instead of on the masks of samples (NeMo: contrastive; MwT: coupling; MODA
 has the measurements that led here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, fx, nn
 from core.approaches.base import BaseApproach
 from core.approaches.class_gates import (
     ClassGate,
+    GateBank,
     class_gates,
     draw_class_sets,
     normalise_score_gradients,
@@ -25,7 +27,7 @@ from core.approaches.losses import mwt_losses, nemo_contrastive
 from core.approaches.protocol import LabelledBatches, LossTerms
 from core.specs import CleaveSpec
 from core.statistics import ClassStatistics
-from core.surgery.masking import fold_amplitudes, insert_generators, remove_generators
+from core.surgery.masking import fold_amplitudes, insert_generators, recorded_masks, remove_generators
 from core.surgery.sites import attribute_key
 from core.units import find_units
 
@@ -38,6 +40,7 @@ class Cleave(BaseApproach):
     def __init__(self, spec: CleaveSpec) -> None:
         self.spec = spec
         self._scores: list[Tensor] = []
+        self._members: dict[int, Tensor] = {}  # by the size of the batch
         self._share = 1.0
 
     def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
@@ -60,20 +63,35 @@ class Cleave(BaseApproach):
             plain = remove_generators(self.attach(model, num_classes))
         return fold_amplitudes(plain, {unit.name: torch.ones(unit.width) for unit in find_units(plain)})
 
+    @contextmanager
+    def recorded(self, network: fx.GraphModule) -> Iterator[dict[str, Tensor]]:
+        """The masks of the gates, which are computed at the start of each forward pass in training."""
+        bank = GateBank([gate for _, gate in class_gates(network)])
+
+        def fill(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if module.training and len(inputs[0]) in self._members:
+                with torch.autocast(inputs[0].device.type, enabled=False):  # probabilities near 0
+                    bank.fill(self._members[len(inputs[0])])
+
+        with ExitStack() as handles:
+            handles.callback(network.register_forward_pre_hook(fill).remove)
+            yield handles.enter_context(recorded_masks(network))
+
     def prepare(self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator) -> None:
         """Draw the sets of classes that the samples of the next batch are asked about."""
         gates = [gate for _, gate in class_gates(network)]
-        members = draw_class_sets(labels, len(gates[0].scores), self.spec.whole_sets, random)
-        for gate in gates:
-            gate.members = members[own]
+        members = draw_class_sets(labels, len(gates[0].scores), self.spec.whole_sets, random)[own]
+        # A captured step reads the sets where those of its first batch lie.
+        self._members.setdefault(len(members), torch.empty_like(members)).copy_(members)
         self._scores = [gate.scores for gate in gates]
         self._share = len(labels[own]) / len(labels)
 
     def loss(self, logits: Tensor, masks: Mapping[str, Tensor], labels: Tensor) -> LossTerms:  # noqa: ARG002
         """Cross-entropy (over all classes, whatever the set) + alpha * the objective on class masks."""
         task = F.cross_entropy(logits, labels)
-        with torch.set_grad_enabled(self.spec.alpha > 0):  # with 0 it is only reported
-            modularity = _objective(self.spec.name, [torch.sigmoid(scores) for scores in self._scores])
+        if not self.spec.alpha:
+            return LossTerms(task, {"task": task})
+        modularity = _objective(self.spec.name, [torch.sigmoid(scores) for scores in self._scores])
         # Every process has all scores, and their gradients are summed: each adds its share of this one.
         shared = self._share * modularity + (1 - self._share) * modularity.detach()
         return LossTerms(task + self.spec.alpha * shared, {"task": task, "modularity": modularity})

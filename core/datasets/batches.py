@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,7 @@ def draw(
         images = chosen.images.to(device, non_blocking=True)
         if plan.augment_seed is not None:
             images = augment(images, info, generator(plan.augment_seed, "augment", number))
-        yield normalise(images, info), chosen.labels.to(device)
+        yield normalise(images, info), chosen.labels.to(device, non_blocking=True)
 
 
 def stoppable(
@@ -82,9 +83,14 @@ def _order(size: int, seed: int | None) -> Tensor:
 
 def normalise(images: Tensor, info: DatasetInfo) -> Tensor:
     """uint8 (N, C, H, W) -> float32 of the dataset's per-channel mean and deviation."""
-    mean = torch.tensor(info.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(info.std, device=images.device).view(1, -1, 1, 1)
+    mean, std = _scaling(tuple(info.mean), tuple(info.std), images.device)
     return (images.float() / _WHITE - mean) / std
+
+
+@lru_cache(maxsize=32)  # a copy to a GPU waits until that has done all it was given
+def _scaling(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    shape = (1, -1, 1, 1)
+    return torch.tensor(mean, device=device).view(shape), torch.tensor(std, device=device).view(shape)
 
 
 def augment(images: Tensor, info: DatasetInfo, random: torch.Generator) -> Tensor:
@@ -99,13 +105,15 @@ def augment(images: Tensor, info: DatasetInfo, random: torch.Generator) -> Tenso
         images = _random_crop(images, info.crop_padding, random)
     if info.flip:
         flipped = torch.rand(len(images), generator=random) < 0.5
-        images = torch.where(flipped.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+        flipped = flipped.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+        images = torch.where(flipped, images.flip(3), images)
     return images
 
 
 def _random_crop(images: Tensor, padding: int, random: torch.Generator) -> Tensor:
     count, _, height, width = images.shape
-    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=random).to(images.device)
+    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=random)
+    offsets = offsets.to(images.device, non_blocking=True)
     rows = offsets[0] + torch.arange(height, device=images.device)  # (N, H)
     columns = offsets[1] + torch.arange(width, device=images.device)  # (N, W)
     samples = torch.arange(count, device=images.device)

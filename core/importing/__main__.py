@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import CoreError, ImportTooLargeError, StorageFullError
 from core.importing.limits import MEMORY_BYTES, limit_this_process
 from core.importing.run import run_import
-from core.results import AnyReport, FailureReport, Progress, ResultReport
+from core.reports import AnyReport, FailureReport, Progress, ResultReport
 from core.specs import ImportSpec
 
 _INTERVAL_S = 0.5

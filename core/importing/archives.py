@@ -1,6 +1,7 @@
 """Zip and tar archives, read in order and never extracted: only names and bytes come out."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -17,12 +18,14 @@ from typing import IO, Any
 
 from core.errors import ArchiveUnsafeError, DatasetCorruptError, ImportTooLargeError
 from core.importing.limits import MAX_FILES, Budget
+from core.importing.sources import UNPRINTABLE
 
 _MAX_NAME, _MAX_DEPTH = 1024, 20
 _DRIVE = re.compile(r"[A-Za-z]:")
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# Asked to read before the start of the file; and what bz2 raises, without a number.
+_NO_FAULT_OF_THE_DISK = (errno.EINVAL, None)
 
 
 # The uploaded file, opened at its start.
@@ -91,6 +94,12 @@ def damage_named() -> Iterator[None]:
         yield
     except _DAMAGE as error:
         raise DatasetCorruptError(f"The archive is damaged or cut short: {error}") from error
+    except NotImplementedError as error:
+        raise DatasetCorruptError(f"The archive is damaged or of an unusual kind: {error}") from error
+    except OSError as error:
+        if error.errno not in _NO_FAULT_OF_THE_DISK:
+            raise
+        raise DatasetCorruptError("The archive is damaged: a place in it lies before its start.") from error
 
 
 def entries(source: Readable, uploaded: int) -> Generator[Entry]:
@@ -135,7 +144,7 @@ def safe_parts(name: str) -> tuple[str, ...]:
     unsafe = (
         name.startswith("/"), "\\" in name, bool(_DRIVE.match(name)), ".." in parts, not parts,
         len(name) > _MAX_NAME, len(parts) > _MAX_DEPTH,
-        any(unicodedata.category(character) in _UNPRINTABLE for character in name),
+        any(unicodedata.category(character) in UNPRINTABLE for character in name),
     )  # fmt: skip
     if any(unsafe):
         raise ArchiveUnsafeError(f"The archive has a file with the unsafe name {name[:100]!r}.")

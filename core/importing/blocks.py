@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import DatasetCorruptError, DatasetInvalidError
-from core.importing.sources import Overview, Sample, SplitName
+from core.importing.sources import Overview, Sample, SplitName, require_names
 
 _MAX_CLASSES = 10_000
 
@@ -36,6 +36,7 @@ class BlockSource:
         self._blocks = blocks
         self.overview = Overview(format_name)
         names, self._labels = _numbered([block.labels for block in blocks], class_names)
+        require_names(names)
         self.overview.class_names = names
         for block in blocks:
             height, width, channels = block.shape

@@ -7,14 +7,13 @@ from core.errors import DatasetInvalidError, ImportTooLargeError
 from core.importing.archives import Entry, Readable, entries
 from core.importing.limits import MAX_FILE_BYTES, Budget
 from core.importing.pictures import GREY_MODES, SUFFIXES, UNREADABLE, explain, open_image, upright
-from core.importing.sources import Overview, Sample, SplitName
+from core.importing.sources import Overview, Sample, SplitName, require_names
 
 Folder = tuple[str, ...]
 _SPLITS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation",
     "validation": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,7 @@ def _check_names(names: set[str]) -> None:
         )
     if len({name.casefold() for name in names}) < len(names):
         raise DatasetInvalidError("Two class folders differ in upper and lower case only; rename one.")
-    if any(len(name) > _LONGEST_NAME for name in names):
-        raise DatasetInvalidError(f"A class has a name of more than {_LONGEST_NAME} characters.")
+    require_names(names)
 
 
 def _in_order(found: set[str], wanted: list[str] | None) -> list[str]:

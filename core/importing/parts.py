@@ -1,6 +1,7 @@
 """The uploaded parts as one readable, seekable file."""
 
 import bisect
+import errno
 import hashlib
 import io
 from collections.abc import Callable, Sequence
@@ -35,7 +36,9 @@ class PartsFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError("before the start of the file")
+            raise OSError(
+                errno.EINVAL, "before the start of the file"
+            )  # as a file does: zipfile relies on it
         self._position = base + offset
         return self._position
 

@@ -1,13 +1,18 @@
 """What every format gives: how many images of which sizes there are, then the images one after another."""
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from PIL import Image
 
+from core.errors import DatasetInvalidError
+
 SplitName = Literal["train", "validation", "test"]
+UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_LONGEST_NAME = 200
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
@@ -34,6 +39,15 @@ class Overview:
     pixels: Counter[str] = field(default_factory=Counter)
     grey: bool = True
     ignored: int = 0
+
+
+def require_names(names: Iterable[str]) -> None:
+    """Raises DatasetInvalidError for the names of classes that no request could name."""
+    for name in names:
+        if not 1 <= len(name) <= _LONGEST_NAME:
+            raise DatasetInvalidError(f"A class needs a name of 1 to {_LONGEST_NAME} characters.")
+        if any(unicodedata.category(character) in UNPRINTABLE for character in name):
+            raise DatasetInvalidError(f"The name of the class {name!r} has characters that do not print.")
 
 
 class Source(Protocol):

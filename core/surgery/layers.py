@@ -23,6 +23,7 @@ def apply_mask(y: Tensor, m: Tensor) -> Tensor:
     if isinstance(y, fx.Proxy):
         proxy: Any = y.tracer.create_proxy("call_function", apply_mask, (y, m), {})
         return proxy  # stands for a Tensor while tracing
+    m = m.to(y.dtype)  # masks in float32 would make float32 of bfloat16 maps, twice the memory to move
     return y * (m[..., None, None] if y.dim() == MAPS else m[:, None, :])
 
 

@@ -16,7 +16,7 @@ from service.platform.storage import ArtifactStore, FoundBlob
 
 _AT_ONCE = 500
 # Far longer than any call of the store takes.
-_LEFTOVER_S = 3600.0
+LEFTOVER_S = 3600.0
 
 
 class CollectionReport(BaseModel):
@@ -54,7 +54,7 @@ def collect(
     """
     report = CollectionReport(dry_run=dry_run)
     if not dry_run:
-        store.tidy(max(grace_s, _LEFTOVER_S))
+        store.tidy(max(grace_s, LEFTOVER_S))
     seen: set[bytes] = set()
     for blobs in _batches(store.blobs()):
         with database.read() as session:

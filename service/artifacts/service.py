@@ -26,7 +26,7 @@ def get(session: Session, artifact_id: str) -> Artifact:
     """The artifact, or NotFoundError."""
     artifact = repository.find(session, artifact_id)
     if artifact is None:
-        raise NotFoundError("There is no artifact with this id.")
+        raise NotFoundError.of("artifact", artifact_id)
     return artifact
 
 
@@ -106,6 +106,7 @@ def record(
             id=new_id("art"),
             tenant_id=tenant_id,
             job_id=job_id,
+            role=file.role,
             filename=file.filename,
             media_type=file.media_type,
             sha256=blobs[file.path].sha256,

@@ -1,14 +1,14 @@
 """Every query about the audit log."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.audit.schemas import AuditSearch
 from service.audit.tables import AuditEvent
 from service.platform.clock import db_now
+from service.platform.database import Database
 from service.platform.pagination import Page, PageRequest, fetch_page
-
-_AT_ONCE = 5000
+from service.platform.thinning import delete_gradually
 
 
 def page_of_events(session: Session, wanted: AuditSearch, page: PageRequest) -> Page[AuditEvent]:
@@ -28,7 +28,7 @@ def page_of_events(session: Session, wanted: AuditSearch, page: PageRequest) -> 
     return fetch_page(session, rows, (AuditEvent.created_at, AuditEvent.id), page)
 
 
-def forget(session: Session, age_ms: int) -> None:
-    """Drop the oldest of what is older than this; some at a time, the writer is needed."""
-    old = select(AuditEvent.id).where(AuditEvent.created_at < db_now() - age_ms).limit(_AT_ONCE)
-    session.execute(delete(AuditEvent).where(AuditEvent.id.in_(old)))
+def forget(database: Database, age_ms: int) -> None:
+    """Drop what is older than this."""
+    # No index for it: to find nothing among 100,000 rows takes 20 ms, every ten minutes.
+    delete_gradually(database, AuditEvent, AuditEvent.created_at < db_now() - age_ms)

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service import tables
+from service.platform.database import without_time_limit
 from service.platform.errors import BackupInvalidError
 
 _AT_ONCE = 500
@@ -40,7 +41,7 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     # SQLite shows one moment to every transaction.
     level = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**level) as connection:
-        _without_time_limit(connection)
+        without_time_limit(connection)
         yield connection
 
 
@@ -68,7 +69,8 @@ def count(connection: Connection, *, without: str) -> int:
 
 def load(connection: Connection, folder: Path, counts: dict[str, int]) -> None:
     """Put the rows into a database that has none but what every new one has. Raises BackupInvalidError."""
-    _without_time_limit(connection)
+    without_time_limit(connection)
+    _in_any_order(connection)
     restored = _restorable()
     for table in reversed(restored):
         connection.execute(delete(table))
@@ -122,9 +124,10 @@ def _count_on(connection: Connection, table: Table) -> None:
         connection.execute(select(func.setval(sequence, highest)))
 
 
-def _without_time_limit(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+def _in_any_order(connection: Connection) -> None:
+    """Rows of one table may name each other: whether those are there is looked at in the end."""
+    defer = {"postgresql": "SET CONSTRAINTS ALL DEFERRED", "sqlite": "PRAGMA defer_foreign_keys = ON"}
+    connection.execute(text(defer[connection.dialect.name]))
 
 
 def _plain(value: Any) -> Any:

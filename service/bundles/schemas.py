@@ -61,7 +61,7 @@ class ManifestInput(BaseModel):
 
 
 class ManifestDataset(BaseModel):
-    """The data that trained the network."""
+    """The data that trained the network, or that an imported one is of."""
 
     id: str
     name: str
@@ -88,8 +88,8 @@ class Manifest(BaseModel):
     model_id: str = Field(description="The model it was cut from; a model's own id.")
     module_ids: list[str] = Field(description="What a composition was made of.")
     job_id: str
-    dataset: ManifestDataset
-    seed: int
+    dataset: ManifestDataset | None = Field(description="Null: the model was imported without one.")
+    seed: int | None = Field(description="Null: the model was imported.")
     versions: dict[str, str] = Field(description="Packages that trained the model.")
     metrics: list[MetricView]
     created_at: datetime

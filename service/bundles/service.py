@@ -58,12 +58,18 @@ def manifest(session: Session, store: ArtifactStore, described: Described) -> Ma
         model_id=model.id,
         module_ids=described.module_ids if isinstance(described, CompositionView) else [],
         job_id=described.job_id,
-        dataset=ManifestDataset(id=model.dataset_id, name=model.dataset, sha256=model.dataset_digest),
+        dataset=_dataset(model),
         seed=model.seed,
         versions=model.versions,
         metrics=described.metrics,
         created_at=described.created_at,
     )
+
+
+def _dataset(model: ModelView) -> ManifestDataset | None:
+    if model.dataset_id is None or model.dataset is None or model.dataset_digest is None:
+        return None
+    return ManifestDataset(id=model.dataset_id, name=model.dataset, sha256=model.dataset_digest)
 
 
 def bundle(session: Session, store: ArtifactStore, described: Described) -> Representation:

@@ -21,8 +21,13 @@ DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name,
 @app.callback(invoke_without_command=True)
 def datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """The datasets a network can be trained on; more with a command."""
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        list_datasets(ctx, as_json)
+
+
+@app.command("list")
+def list_datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+    """The same as `cleave datasets` alone."""
     with connect(ctx) as client:
         found = client.datasets.list()
     rows = [_row(d) for d in found]
@@ -32,7 +37,7 @@ def datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         output.table("datasets", columns, rows)
         if any(d.available is False and d.id is None for d in found):
             typer.echo(
-                "Those not available need their files on the service's machines: see CLEAVE_DATA_ROOT."
+                "Those that say no alone need their files on the service's machines: see CLEAVE_DATA_ROOT."
             )
 
     output.emit(found, as_json, show)
@@ -57,6 +62,8 @@ def upload(
         sent = client.datasets.upload(source, name, key=key, **assign_all({}, settings))
         typer.echo(f"{sent.dataset.id} is sent", err=True)
         finish(client, sent.job, as_json)
+        if not as_json:
+            _show_dataset(client.datasets.get(sent.dataset.id or name))
 
 
 @app.command("show")
@@ -64,6 +71,10 @@ def show(ctx: typer.Context, dataset: DatasetArgument, as_json: JsonFlag = False
     """One dataset; of an uploaded one what its import found."""
     with connect(ctx) as client:
         found = client.datasets.get(dataset)
+    output.emit(found, as_json, lambda: _show_dataset(found))
+
+
+def _show_dataset(found: "Dataset") -> None:
     pairs: list[tuple[str, output.Cell]] = [("name", found.name), ("state", found.state)]
     pairs += [("classes", ", ".join(found.class_names)), ("train", found.train)]
     pairs += [("validation", found.validation), ("test", found.test)]
@@ -71,7 +82,7 @@ def show(ctx: typer.Context, dataset: DatasetArgument, as_json: JsonFlag = False
     pairs += [
         (key, json.dumps(value) if isinstance(value, list | dict) else value) for key, value in report.items()
     ]
-    output.emit(found, as_json, lambda: output.details(found.id or found.name, pairs))
+    output.details(found.id or found.name, pairs)
 
 
 @app.command("delete")
@@ -97,4 +108,6 @@ def _row(dataset: "Dataset") -> tuple[output.Cell, ...]:
 def _availability(dataset: "Dataset") -> str:
     if dataset.available is None:  # a service that does not say
         return "-"
+    if not dataset.available and dataset.id is not None:
+        return f"no: {dataset.state}"
     return "yes" if dataset.available else "no"

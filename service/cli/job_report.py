@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from service.cli import output
 
 if TYPE_CHECKING:
     from service.client import CleaveClient
-    from service.client.schemas import Composition, Job, JobResult, Model, Module
+    from service.client.schemas import Attempt, Composition, Job, JobResult, Model, Module
 
 # Headings as short as the figures: an id is 36 characters, and a terminal may have 80.
 _MODULE_COLUMNS = ("module", "class", "parameters", "F1 val", "F1 test")
@@ -17,24 +19,66 @@ def show_job(client: "CleaveClient", job: "Job") -> None:
     """One job: its state, and for one that succeeded what it left in the registry."""
     pairs: list[tuple[str, output.Cell]] = [
         ("kind", job.kind),
-        ("state", job.state),
+        ("state", state_of(job)),
         ("progress", f"{job.progress.phase or '-'} {job.progress.percent or 0:.0f} %"),
         ("attempt", job.attempt),
         ("created", output.moment(job.created_at)),
         ("finished", output.moment(job.finished_at)),
     ]
+    if job.state in ("pending", "queued"):
+        pairs.insert(2, ("waits for", _awaited(client, job)))
     result = job.result
     modules: list[Module] = []
     if result is not None:
         made, modules = _made(client, job, result)
         pairs += made
-        pairs += [(_label(metric), metric.value) for metric in result.metrics]
+        pairs += [(_label(metric), output.figure(metric.name, metric.value)) for metric in result.metrics]
     if job.error is not None:
         pairs.append((f"error {job.error.code}", job.error.message))
     output.details(job.id, pairs)
     _show_modules(modules)
-    for point in (result.model_extra or {}).get("points", []) if result is not None else []:
-        _show_point(point)
+    show_points((result.model_extra or {}).get("points", []) if result is not None else [])
+
+
+def _awaited(client: "CleaveClient", job: "Job") -> str:
+    """What a job that nobody is at waits for, as far as a caller can see it."""
+    if job.paused:
+        return f"`cleave jobs resume {job.id}`"
+    queue = "train" if job.kind == "train" and job.state == "queued" else "short"
+    gpu = queue == "train" and job.spec.get("device") == "cuda"
+    found = [c for c in client.workers() if c.queue == queue and not (gpu and c.device == "cpu")]
+    what = f"a worker of queue {queue}{' that may have a GPU' if gpu else ''}"
+    if not found:
+        return f"{what}: none is alive"
+    idle, busy = (sum(getattr(count, state) for count in found) for state in ("idle", "busy"))
+    if idle:
+        return f"the dispatcher ({what} is idle): a limit of the tenant, or the pause after a failed attempt"
+    return f"{what}: {busy} busy, none idle"
+
+
+def show_attempts(job_id: str, attempts: list["Attempt"]) -> None:
+    """Each attempt, with all that is known of its end; a message may be the stacks of a process."""
+    if not attempts:
+        typer.echo(f"{job_id} has not been begun")
+    for attempt in attempts:
+        cause = f", cause {attempt.cause}" if attempt.cause else ""
+        pairs: list[tuple[str, output.Cell]] = [
+            ("worker", attempt.worker_id),
+            ("ended", f"{attempt.outcome}{cause}" if attempt.outcome else "no: it runs"),
+            ("exit code", attempt.exit_code),
+            ("message", attempt.message),
+            ("began at", attempt.resumed_from),
+            ("from", output.moment(attempt.started_at)),
+            ("to", output.moment(attempt.finished_at)),
+        ]
+        output.details(
+            f"attempt {attempt.attempt}", [(name, value) for name, value in pairs if value is not None]
+        )
+
+
+def state_of(job: "Job") -> str:
+    """The job's state, and whether it is held back there."""
+    return f"{job.state}, paused" if job.paused else job.state
 
 
 def _made(
@@ -44,13 +88,21 @@ def _made(
     if result.composition_id is not None:
         return _composition(client.compositions.get(result.composition_id)), []
     if result.model_id is None:
-        target = (result.model_extra or {}).get("target_id")
-        return [("measured", target)] if target else [], []
+        return _measured(result.model_extra or {}), []
     if result.module_ids:
         form = [("model", result.model_id), ("form", job.spec.get("form"))]
         return form, _modules(client, result.model_id, result.module_ids)
     model = client.models.get(result.model_id)
     return _model(model) if job.kind == "train" else [("model", model.id)], []
+
+
+def _measured(told: dict[str, Any]) -> list[tuple[str, output.Cell]]:
+    """Of an evaluation: what was measured, on which data, and what of these was not counted."""
+    left_out = told.get("images_left_out") or {}
+    pairs: list[tuple[str, output.Cell]] = [("measured", told.get("target_id")), ("on", told.get("dataset"))]
+    pairs.append(("images of unknown classes", sum(left_out.values()) or None))
+    pairs.append(("classes without images", ", ".join(told.get("classes_without_images") or []) or None))
+    return [(name, value) for name, value in pairs if value is not None]
 
 
 def _model(model: "Model") -> list[tuple[str, output.Cell]]:
@@ -97,6 +149,16 @@ def _show_modules(modules: list["Module"]) -> None:
     for columns, found in groups:
         if found:
             output.table("modules", columns, [_row(module) for module in found])
+
+
+def show_points(points: list[dict[str, Any]]) -> None:
+    """The thresholds of a sweep, and a word where they make no difference."""
+    for point in points:
+        _show_point(point)
+    sizes = {tuple((m["class_name"], m["parameters"], m["flops"]) for m in p["modules"]) for p in points}
+    if len(points) > 1 and len(sizes) == 1:
+        # What recipe cleave always gives, as it keeps the masks it trained: without this it looks broken.
+        typer.echo("The sizes are the same at each threshold; models of recipe cleave have no others.")
 
 
 def _show_point(point: dict[str, Any]) -> None:

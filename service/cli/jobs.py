@@ -1,18 +1,18 @@
 """cleave jobs ...: submit, look at, follow, cancel."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli import output
-from service.cli.job_report import show_job
+from service.cli.events import event_line
+from service.cli.job_report import show_attempts, show_job, state_of
 from service.cli.session import AfterOption, JsonFlag, LimitOption, WaitFlag, connect, fail
 from service.cli.spec_input import SetOption, SpecOption, read_spec
 
 if TYPE_CHECKING:
     from service.client import CleaveClient
-    from service.client.schemas import Event, Job
+    from service.client.schemas import Job
 
 app = typer.Typer(help="Submit and follow jobs.", no_args_is_help=True)
 
@@ -24,8 +24,9 @@ def train(  # noqa: PLR0913 - the parameters are command line options
     ctx: typer.Context,
     architecture: Annotated[str | None, typer.Option(help="See `cleave architectures`.")] = None,
     dataset: Annotated[str | None, typer.Option(help="See `cleave datasets`.")] = None,
-    approach: Annotated[str | None, typer.Option(help="nemo, mwt or standard.")] = None,
-    epochs: Annotated[int | None, typer.Option()] = None,
+    approach: Annotated[str | None, typer.Option(help="nemo (the default), mwt, moda or standard.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: 200.")] = None,
+    initial_model: Annotated[str | None, typer.Option(help="Start from this model's weights.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     spec: SpecOption = None,
     settings: SetOption = None,
@@ -33,7 +34,8 @@ def train(  # noqa: PLR0913 - the parameters are command line options
     as_json: JsonFlag = False,
 ) -> None:
     """Train a network."""
-    given = {"architecture": architecture, "dataset": dataset, "epochs": epochs, "seed": seed}
+    given: dict[str, Any] = {"architecture": architecture, "dataset": dataset, "epochs": epochs, "seed": seed}
+    given["initial_model_id"] = initial_model
     body = read_spec("train", spec, given, settings)
     if approach is not None:
         body["approach"] = {**body.get("approach", {}), "name": approach}
@@ -48,16 +50,21 @@ def extract(  # noqa: PLR0913 - the parameters are command line options
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="One module for this class; default: for each class.")
     ] = None,
+    together: Annotated[
+        list[str] | None,
+        typer.Option("--classes", metavar="A,B,...", help="One module that knows all of these."),
+    ] = None,
     form: Annotated[str | None, typer.Option(help="gated or static.")] = None,
     threshold: Annotated[float | None, typer.Option()] = None,
     settings: SetOption = None,
     wait: WaitFlag = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Extract one module per class from a trained model."""
+    """Extract modules from a trained model: one per class, or those of --class and --classes."""
+    sets = [[name] for name in classes or []] + [names.split(",") for names in together or []]
     given = {
         "model_id": model_id,
-        "classes": [[name] for name in classes] if classes else None,
+        "classes": sets or None,
         "form": form,
         "threshold": threshold,
     }
@@ -66,9 +73,10 @@ def extract(  # noqa: PLR0913 - the parameters are command line options
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the parameters are command line options
     ctx: typer.Context,
     target_id: Annotated[str, typer.Argument(metavar="MODEL_MODULE_OR_COMPOSITION_ID")],
+    dataset: Annotated[str | None, typer.Option(help="Default: the one that the model is of.")] = None,
     split: Annotated[str | None, typer.Option(help="validation or test.")] = None,
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="Restrict data and outputs to these classes.")
@@ -77,7 +85,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a model, module or composition."""
-    given = {"target_id": target_id, "split": split, "classes": classes or None}
+    given = {"target_id": target_id, "dataset": dataset, "split": split, "classes": classes or None}
     with connect(ctx) as client:
         submit(client, read_spec("evaluate", None, given, None), wait, as_json)
 
@@ -110,7 +118,7 @@ def list_jobs(
     with connect(ctx) as client:
         page = client.jobs.list(state=state, kind=kind, limit=limit, after=after)
     rows = [
-        (job.id, job.kind, job.state, job.progress.percent, job.attempt, output.moment(job.created_at))
+        (job.id, job.kind, state_of(job), job.progress.percent, job.attempt, output.moment(job.created_at))
         for job in page.data
     ]
     columns = ("id", "kind", "state", "%", "attempt", "created")
@@ -145,7 +153,7 @@ def pause(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
     """Hold a job back until `resume`; a running training writes a checkpoint first."""
     with connect(ctx) as client:
         job = client.jobs.pause(job_id)
-    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state} and paused"))
+    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {state_of(job)}"))
 
 
 @app.command()
@@ -191,10 +199,18 @@ def events(
     with connect(ctx) as client:
         if not follow:
             found = client.jobs.events(job_id, after=after)
-            output.emit(found, as_json, lambda: typer.echo("\n".join(map(_event_line, found))))
+            output.emit(found, as_json, lambda: typer.echo("\n".join(map(event_line, found))))
             return
         for event in client.jobs.stream(job_id, after=after):
-            typer.echo(event.model_dump_json() if as_json else _event_line(event))
+            typer.echo(event.model_dump_json() if as_json else event_line(event))
+
+
+@app.command()
+def attempts(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
+    """Each attempt at a job: which worker, how it ended and why, where it began."""
+    with connect(ctx) as client:
+        found = client.jobs.attempts(job_id)
+    output.emit(found, as_json, lambda: show_attempts(job_id, found))
 
 
 @app.command()
@@ -238,7 +254,3 @@ def finish(client: "CleaveClient", job: "Job", as_json: bool) -> "Job":
         error = job.error
         fail(error.code if error else job.state, error.message if error else f"{job.id} was {job.state}")
     return job
-
-
-def _event_line(event: "Event") -> str:
-    return f"{event.seq:>5}  {output.moment(event.ts)}  {event.type:<14}  {json.dumps(event.data)}"

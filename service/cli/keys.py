@@ -44,6 +44,9 @@ def create(  # noqa: PLR0913 - the parameters are command line options
         output.print_json({"api_key": key, "tenant": tenant, "name": name, "scope": scope})
     else:
         _show_once(key)
+        # A key of another installation is unknown to the service that is meant: say whose it is.
+        if settings.database_url is None:
+            typer.echo(f"For the service that keeps its data in {settings.home}", err=True)
 
 
 @app.command("list")
@@ -116,14 +119,21 @@ def _show_once(key: str) -> None:
 def opened_registry(
     data_dir: Path | None, *, upgrade: bool = False
 ) -> Iterator[tuple["Session", "Settings"]]:
-    """A writing session on the database of this machine's settings; made or brought up to date on demand."""
+    """A writing session on the database of this machine's settings.
+
+    `upgrade`: make the tables where there are none. Those of an older version stay: processes may use them.
+    """
     from service import migrate
     from service.platform.database import Database
+    from service.platform.startup import require_schema
 
     settings = local_settings(data_dir=data_dir)
-    if upgrade:
-        migrate.upgrade(settings)
     database = Database(settings)
+    if upgrade:
+        if migrate.current(database.engine) is None:
+            migrate.upgrade(settings)
+        else:
+            require_schema(settings)
     try:
         with database.write() as session:
             yield session, settings

@@ -10,8 +10,10 @@ from service.cli import (
     artifacts,
     audit,
     compose,
+    compositions,
     datasets,
     demo,
+    health,
     jobs,
     keys,
     processes,
@@ -20,6 +22,7 @@ from service.cli import (
     search,
     store,
     tenants,
+    usage,
     webhooks,
     workers,
 )  # fmt: skip
@@ -64,10 +67,10 @@ def version(as_json: JsonFlag = False) -> None:
 
 _LOCAL: tuple[Callable[..., None], ...] = (
     processes.up, processes.api, processes.dispatcher, processes.worker, demo.demo,
-    store.gc, store.verify, store.backup, store.restore,
+    store.gc, store.verify, store.backup, store.restore, health.health,
 )  # fmt: skip
 _REMOTE: tuple[Callable[..., None], ...] = (
-    audit.audit,
+    audit.audit, usage.usage,
     registry.architectures, search.classes, compose.compose, compose.download,
     compose.bundle, registry.delete,
 )  # fmt: skip
@@ -86,6 +89,7 @@ registry.models_app.command("alias")(records.alias)
 registry.modules_app.command("list")(search.list_modules)
 records.add_commands(registry.models_app, "models")
 records.add_commands(registry.modules_app, "modules")
+records.add_commands(compositions.app, "compositions")
 for command in _REMOTE:
     app.command(rich_help_panel=THERE)(command)
 for group, name in (
@@ -93,6 +97,7 @@ for group, name in (
     (jobs.app, "jobs"),
     (registry.models_app, "models"),
     (registry.modules_app, "modules"),
+    (compositions.app, "compositions"),
     (artifacts.app, "artifacts"),
     (webhooks.app, "webhooks"),
 ):

@@ -84,6 +84,17 @@ def moment(value: datetime | None) -> str:
     return "-" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+# Figures that are shares of something: told in percent, whichever command tells them.
+_SHARES = {
+    "accuracy", "class_accuracy", "retention_rate", "parameter_rate", "flops_rate", "coverage",
+}  # fmt: skip
+
+
+def figure(name: str, value: Cell) -> Cell:
+    """A figure's value: a share in percent, any other as it is."""
+    return percent(value) if name in _SHARES and isinstance(value, float | int) else value
+
+
 def percent(value: float | None) -> str | None:
     """A rate in [0, 1] as a percentage."""
     return None if value is None else f"{100 * value:.1f} %"

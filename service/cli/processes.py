@@ -43,14 +43,19 @@ def up(  # noqa: PLR0913 - one argument for each option
     """Run the whole service on this machine until Ctrl-C: API, dispatcher and workers."""
     with reported_errors(ctx):
         from service.app import require_auth_or_loopback
+        from service.platform import tracing
+        from service.platform.settings import unknown_variables
         from service.processes import run_up
 
         settings = local_settings(
             data_dir=data_dir, host=host, port=port, data_root=data_root, auth=False if no_auth else None
         )
-        # Here, and not only in the API's process: its refusal would be in a log file.
+        # Here, and not only in the processes: their refusals would be in log files.
         require_auth_or_loopback(settings)
+        tracing.require(settings)
         home = str(settings.home)
+        for name, meant in () if as_json else unknown_variables():  # its processes are given none of them
+            typer.echo(f"warning: {name} is not a setting{f'; is {meant} meant?' if meant else ''}", err=True)
         if as_json:
             # The key on a line of its own, at once: it cannot be shown again if the start fails.
             run_up(

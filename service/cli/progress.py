@@ -49,7 +49,8 @@ def _plain_lines(console: Console, label: str) -> Callable[[Job], None]:
         nonlocal next_line
         if not job.finished and time.monotonic() >= next_line:
             done = job.progress.percent or 0.0
-            line = f"  {label}: {job.id} {done:.0f} %, {_note(job)}"
+            name = label if next_line else f"{label}: {job.id}"
+            line = f"  {name} {done:.0f} %, {_note(job)}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
             next_line = time.monotonic() + _LINE_INTERVAL_S
 

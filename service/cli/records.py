@@ -1,4 +1,4 @@
-"""cleave models|modules card, lineage, compare, label; cleave models name, alias: what is on record."""
+"""cleave models|modules|compositions card, lineage, compare, label; cleave models name, alias."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ import typer
 from service.cli import output
 from service.cli.session import JsonFlag, connect
 
-Collection = Literal["models", "modules"]
+Collection = Literal["models", "modules", "compositions"]
 
 
 def add_commands(app: typer.Typer, collection: Collection) -> None:
-    """The commands that models and modules share."""
+    """The commands that models, modules and compositions share."""
 
     @app.command()
     def card(
@@ -38,9 +38,13 @@ def add_commands(app: typer.Typer, collection: Collection) -> None:
             ("model", model.id),
             *_maker("trained by", model.made_by),
             *([] if found.kind == "model" or not found.made_by else _maker("cut by", found.made_by)),
-            ("modules", f"{found.modules.total} {' '.join(found.modules.ids)}"),
-            ("compositions", f"{found.compositions.total} {' '.join(found.compositions.ids)}"),
         ]
+        if found.made_of:
+            rows.append(("made of", " ".join(found.made_of)))
+        if found.kind == "model":
+            rows.append(("modules", f"{found.modules.total} {' '.join(found.modules.ids)}"))
+        if found.kind != "composition":
+            rows.append(("compositions", f"{found.compositions.total} {' '.join(found.compositions.ids)}"))
         output.emit(found, as_json, lambda: output.details(found.id, rows))
 
     @app.command()
@@ -54,7 +58,10 @@ def add_commands(app: typer.Typer, collection: Collection) -> None:
         with connect(ctx) as client:
             found = getattr(client, collection).compare(ids)
         rows = [
-            (" ".join(filter(None, (row.name, row.split, row.class_name))), *(_value(v) for v in row.values))
+            (
+                " ".join(filter(None, (row.name, row.split, row.class_name))),
+                *(_value(row.name, v) for v in row.values),
+            )
             for row in found.rows
             if everything or not row.same
         ]
@@ -113,7 +120,7 @@ def _maker(title: str, made_by: object) -> list[tuple[str, output.Cell]]:
     return [(title, facts), ("with", versions or "-")]
 
 
-def _value(value: object) -> output.Cell:
+def _value(name: str, value: object) -> output.Cell:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return output.figure(name, value) if isinstance(value, str | int | float | None) else str(value)

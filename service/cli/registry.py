@@ -1,12 +1,15 @@
 """cleave architectures | models ... | modules ...: what there is."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli import output
-from service.cli.session import JsonFlag, connect
+from service.cli.jobs import follow
+from service.cli.session import JsonFlag, WaitFlag, connect
+from service.cli.spec_input import assign_all
 
 if TYPE_CHECKING:
     from service.client.schemas import Artifact, Composition, Metric, Model, Module
@@ -38,6 +41,34 @@ def show_model(
     with connect(ctx) as client:
         model = client.models.get(model_id)
     output.emit(model, as_json, lambda: _show_model(model))
+
+
+@models_app.command("import")
+def import_model(  # noqa: PLR0913 - the parameters are command line options
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A safetensors file.")],
+    architecture: Annotated[str, typer.Option(help="Whose tensors they are: see `cleave architectures`.")],
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Their names, in the order of the outputs.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Whose classes, image size and normalisation it has.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Make it the next version of this name.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other field, e.g. input_shape=[3,32,32]"),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="A name for this upload: again, to go on with it.")] = None,
+    wait: WaitFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a model of weights that were trained elsewhere."""
+    given = {"dataset": dataset, "name": name, "classes": classes and classes.split(",")}
+    options = {name: value for name, value in given.items() if value is not None}
+    with connect(ctx) as client:
+        job = client.models.import_(file, architecture=architecture, key=key, **assign_all(options, settings))
+        follow(client, job, wait, as_json)
 
 
 @models_app.command("classes")
@@ -134,13 +165,18 @@ def _show_model(model: "Model") -> None:
             ("parameters", model.parameters),
             ("FLOPs", model.flops),
             ("made by", model.job_id),
+            ("started from", model.initial_model_id),
         ],
     )
     _show_figures(model.metrics, model.artifacts)
 
 
+def _data(metric: "Metric") -> str:
+    return f"{metric.split} of {metric.dataset}" if metric.dataset else metric.split or "-"
+
+
 def _show_figures(metrics: "Sequence[Metric]", artifacts: "Sequence[Artifact]") -> None:
-    figures = [(m.name, m.split or "-", m.class_name or "-", m.value) for m in metrics]
+    figures = [(m.name, _data(m), m.class_name or "-", output.figure(m.name, m.value)) for m in metrics]
     if figures:
         output.table("figures", ("name", "split", "class", "value"), figures)
     files = [(a.id, a.role or "-", a.filename, output.size(a.size), a.sha256[:16]) for a in artifacts]

@@ -46,7 +46,7 @@ def list_models(  # noqa: PLR0913 - the parameters are command line options
     rows = [
         (
             m.id, f"{m.name} {m.version}" if m.name else None, m.architecture, m.approach, m.parameters,
-            m.metric("accuracy", split or "validation"),
+            output.percent(m.metric("accuracy", split or "validation")),
         )
         for m in page.data
     ]  # fmt: skip

@@ -114,7 +114,9 @@ def _told(error: "CleaveApiError") -> list[str]:
     if len(error.errors) < 2:
         return [error.detail]  # it names the one field that is wrong
     wrong = [f"{item.get('pointer') or 'the body'}: {item.get('message', '')}" for item in error.errors]
-    return [str(error.problem.get("title") or error.detail), *wrong]
+    # A detail that is the first of the fields again is left to the list.
+    repeats = error.detail.startswith(wrong[0])
+    return [str(error.problem.get("title")) if repeats else error.detail, *wrong]
 
 
 def local_settings(**given: Any) -> "Settings":

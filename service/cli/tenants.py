@@ -23,12 +23,12 @@ def list_tenants(ctx: typer.Context, data_dir: DataDirOption = None, as_json: Js
 
         with opened_registry(data_dir) as (session, _):
             found = list_tenants(session)
-    columns = ("tenant", "max running", "max queued")
+    columns = ("tenant", "max running", "max queued", "max stored MiB")
     output.emit(found, as_json, lambda: output.table("tenants", columns, [_row(tenant) for tenant in found]))
 
 
 @app.command()
-def limit(
+def limit(  # noqa: PLR0913 - the parameters are command line options
     ctx: typer.Context,
     tenant: Annotated[str, typer.Argument(metavar="NAME")],
     max_running: Annotated[
@@ -37,11 +37,14 @@ def limit(
     max_queued: Annotated[
         int | None, typer.Option(min=_AS_EVERYBODY, help="Jobs that wait; -1: as everybody.")
     ] = None,
+    max_stored_mib: Annotated[
+        int | None, typer.Option(min=_AS_EVERYBODY, help="MiB in the store; -1: as everybody.")
+    ] = None,
     data_dir: DataDirOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Give a tenant limits of its own; what is not named stays as it is."""
-    given = {"max_running": max_running, "max_queued": max_queued}
+    given = {"max_running": max_running, "max_queued": max_queued, "max_stored_mib": max_stored_mib}
     limits = {name: None if v == _AS_EVERYBODY else v for name, v in given.items() if v is not None}
     with reported_errors(ctx):
         from service.tenants.service import limit_tenant
@@ -52,7 +55,11 @@ def limit(
 
 
 def _limits(tenant: "TenantView") -> list[tuple[str, output.Cell]]:
-    limits = {"max running": tenant.max_running, "max queued": tenant.max_queued}
+    limits = {
+        "max running": tenant.max_running,
+        "max queued": tenant.max_queued,
+        "max stored MiB": tenant.max_stored_mib,
+    }
     return [(name, "as everybody" if limit is None else limit) for name, limit in limits.items()]
 
 

@@ -1,6 +1,6 @@
 """cleave webhooks ...: who is told what happens to your jobs."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,11 +23,14 @@ def create(
     url: Annotated[str, typer.Argument(help="https; where messages are POSTed.")],
     events: EventOption = None,
     description: Annotated[str, typer.Option()] = "",
+    all_jobs: Annotated[
+        bool, typer.Option("--all-jobs/--named-jobs", help="--named-jobs: those with its id as webhook_id.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a receiver; shows the secret that verifies its messages, this once."""
     with connect(ctx) as client:
-        made = client.webhooks.create(url, events=events or None, description=description)
+        made = client.webhooks.create(url, events=events or None, description=description, all_jobs=all_jobs)
     output.emit(made, as_json, lambda: _show(made))
 
 
@@ -60,7 +63,7 @@ def update(
     as_json: JsonFlag = False,
 ) -> None:
     """Change the URL or the events; turn it off, or on again."""
-    given = {"url": url, "events": events or None, "enabled": enabled}
+    given: dict[str, Any] = {"url": url, "events": events or None, "enabled": enabled}
     with connect(ctx) as client:
         changes = {name: value for name, value in given.items() if value is not None}
         found = client.webhooks.update(webhook_id, **changes)
@@ -140,6 +143,7 @@ def _show(webhook: "Webhook") -> None:
     pairs: list[tuple[str, output.Cell]] = [
         ("url", webhook.url),
         ("events", ", ".join(webhook.events)),
+        ("jobs", "all" if webhook.all_jobs else "those that name it"),
         ("state", _state(webhook)),
     ]
     if webhook.secret is not None:

@@ -1,6 +1,8 @@
-"""What is told about API keys and the audit log."""
+"""What is told about API keys, the audit log and usage."""
 
 from datetime import datetime
+
+from pydantic import ConfigDict, Field
 
 from service.client.schemas import Resource
 
@@ -32,3 +34,65 @@ class AuditEvent(Resource):
     request_id: str | None = None
     address: str | None = None
     created_at: datetime | None = None
+
+
+class RoleStored(Resource):
+    """The files of one role."""
+
+    role: str
+    files: int
+    bytes: int
+
+
+class Stored(Resource):
+    """Files in the store."""
+
+    bytes: int
+    files: int
+    by_role: list[RoleStored]
+
+
+class Counts(Resource):
+    """How many there are; jobs by state."""
+
+    models: int
+    modules: int
+    compositions: int
+    datasets: int
+    jobs: dict[str, int]
+
+
+class KindComputed(Resource):
+    """The attempts at one kind of job."""
+
+    kind: str
+    attempts: int
+    seconds: float
+
+
+class Compute(Resource):
+    """Running time of attempts within a period."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    start: datetime = Field(alias="from")
+    end: datetime = Field(alias="to")
+    seconds: float
+    by_kind: list[KindComputed]
+
+
+class Quota(Resource):
+    """One limit; None: there is none."""
+
+    used: int
+    limit: int | None = None
+    left: int | None = None
+
+
+class Usage(Resource):
+    """What your tenant has and has used. `quotas`: by what they limit."""
+
+    stored: Stored
+    counts: Counts
+    compute: Compute
+    quotas: dict[str, Quota]

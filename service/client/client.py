@@ -1,21 +1,23 @@
 # Written by `python -m service.sync_client` from aio/client.py, which is the one to change.
 """The typed HTTP client: one object per service."""
 
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from service.client.account import Usage
 from service.client.artifacts import ArtifactsClient
 from service.client.jobs import JobsClient
+from service.client.models import ModelsClient
 from service.client.people import ApiKeysClient, AuditClient
 from service.client.registry import (
     ArchitecturesClient,
     ClassesClient,
     CompositionsClient,
     DatasetsClient,
-    ModelsClient,
     ModulesClient,
 )
-from service.client.schemas import Version
+from service.client.schemas import Page, Version, WorkerCount
 from service.client.transport import Transport
 from service.client.webhooks import WebhooksClient
 
@@ -53,6 +55,19 @@ class CleaveClient:
         response = self._transport.send("GET", "/readyz")
         answer: dict[str, Any] = response.json()
         return answer
+
+    def usage(self, *, since: datetime | None = None, until: datetime | None = None) -> Usage:
+        """What your tenant has, and the computing of a period: the 30 days before `until`, which is now."""
+        period = {
+            "from": None if since is None else since.isoformat(),
+            "to": None if until is None else until.isoformat(),
+        }
+        return self._transport.get("/v1/usage", Usage, period)
+
+    def workers(self) -> list[WorkerCount]:
+        """Who there is to take jobs."""
+        page = self._transport.get("/v1/workers", Page[WorkerCount])
+        return page.data
 
     def close(self) -> None:
         self._transport.close()

@@ -33,6 +33,8 @@ class Webhook(Resource):
     events: list[str]
     enabled: bool
     description: str = ""
+    all_jobs: bool = True
+    disabled_at: datetime | None = None
     disabled_reason: str | None = None
     failing_since: datetime | None = None
     secret: str | None = None

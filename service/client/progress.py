@@ -20,7 +20,8 @@ class ProgressLine:
         if line != self._drawn:
             self._out.write(f"\r{line:<{len(self._drawn)}}")
             self._drawn = line
-            if job.finished:
+            # The state arrives first, what it ended with after it.
+            if job.finished and job.finished_at is not None:
                 self._out.write("\n")
             self._out.flush()
 

@@ -22,8 +22,9 @@ class Origin(Resource):
     """The model that everything is cut from, and its data."""
 
     id: str
-    dataset: str
-    dataset_digest: str
+    dataset: str | None = None
+    dataset_digest: str | None = None
+    initial_model_id: str | None = None
     made_by: MadeBy
 
 
@@ -42,6 +43,7 @@ class Lineage(Resource):
     made_of: list[str] = Field(default_factory=list)
     modules: Users
     compositions: Users
+    models: Users | None = None
 
 
 class Card(Resource):

@@ -30,10 +30,6 @@ class RecordsClient:
         answer = self._transport.send("GET", f"{self.path}/{segment(owner_id)}/card", headers=headers)
         return answer.text
 
-
-class ComparedClient(RecordsClient):
-    """Base of `client.models` and `client.modules`."""
-
     def compare(self, ids: Sequence[str]) -> Comparison:
         """Two to ten of them side by side."""
         return self._transport.get(f"{self.path}/compare", Comparison, {"ids": ",".join(ids)})

@@ -9,16 +9,14 @@ from typing import Any, Unpack
 
 from service.client.artifacts import ArtifactsClient
 from service.client.files import DatasetUpload, Download
-from service.client.filters import ClassFilters, ModelFilters, ModuleFilters, query
-from service.client.records import ComparedClient, RecordsClient, changes
+from service.client.filters import ClassFilters, ModuleFilters, query
+from service.client.records import RecordsClient, changes
 from service.client.schemas import (
     Architecture,
     ClassMatch,
     Composition,
     CompositionRequest,
     Dataset,
-    Model,
-    ModelClass,
     Module,
     Page,
 )
@@ -79,63 +77,7 @@ class ArchitecturesClient:
         return page.data
 
 
-class ModelsClient(ComparedClient):
-    """`client.models`."""
-
-    path = "/v1/models"
-
-    def list(self, **filters: Unpack[ModelFilters]) -> Page[Model]:
-        """The models that fit, newest first unless sorted otherwise."""
-        return self._transport.get("/v1/models", Page[Model], query(filters))
-
-    def get(self, model_id: str) -> Model:
-        return self._transport.get(f"/v1/models/{segment(model_id)}", Model)
-
-    def update(
-        self,
-        model_id: str,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] | None = None,
-        metadata: Mapping[str, str | None] | None = None,
-        if_match: str | None = None,
-    ) -> Model:
-        """Change labels as of modules; with a `name`, the model becomes its next version."""
-        body = changes(tags, metadata) | ({} if name is None else {"name": name})
-        return self._transport.patch(f"{self.path}/{segment(model_id)}", Model, body, if_match)
-
-    def put_alias(self, model_id: str, alias: str) -> Model:
-        """Let `name@alias` mean this model from now on."""
-        return self._transport.put(f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}", Model)
-
-    def delete_alias(self, model_id: str, alias: str) -> None:
-        """Let `name@alias` mean nothing any more."""
-        self._transport.send("DELETE", f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}")
-
-    def delete(self, model_id: str) -> None:
-        """Remove a model that has no modules and no compositions."""
-        self._transport.send("DELETE", f"/v1/models/{segment(model_id)}")
-
-    def download(
-        self, model_id: str, folder: Path | str, *, role: str | None = None
-    ) -> builtins.list[Download]:
-        """Its files, or the one in this role ("program", "weights", ...), each verified.
-
-        Raises NoSuchFileError and what `client.artifacts.download` raises.
-        """
-        found = self.get(model_id)
-        return ArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
-
-    def classes(self, model_id: str) -> builtins.list[ModelClass]:
-        page = self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
-        return page.data
-
-    def modules(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> Page[Module]:
-        params = {"limit": limit, "after": after}
-        return self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
-
-
-class ModulesClient(ComparedClient):
+class ModulesClient(RecordsClient):
     """`client.modules`."""
 
     path = "/v1/modules"

@@ -29,13 +29,14 @@ class Page(Resource, Generic[ItemT]):
 
 
 class Metric(Resource):
-    """One measured figure; `split` says on which data."""
+    """One measured figure; `split` says on which data, and `dataset` where it is not the model's own."""
 
     name: str
     value: float
     split: str | None = None
     class_name: str | None = None
     epoch: int | None = None
+    dataset: str | None = None
 
 
 class Artifact(Resource):
@@ -82,14 +83,20 @@ class _Measured(Resource):
     metrics: list[Metric] = Field(default_factory=list)
     artifacts: list[Artifact] = Field(default_factory=list)
 
-    def metric(self, name: str, split: str | None = None, class_name: str | None = None) -> float | None:
-        """The newest figure of this name, split and class; None where it was not measured."""
-        values = [
-            m.value
-            for m in self.metrics
-            if m.name == name and m.split == split and m.class_name == class_name
-        ]
-        return values[-1] if values else None
+    def metric(
+        self,
+        name: str,
+        split: str | None = None,
+        class_name: str | None = None,
+        dataset: str | None = None,
+    ) -> float | None:
+        """The newest figure of this name, split and class; None where it was not measured.
+
+        dataset: None = the one that the model is of, or, where there is no figure on that, any.
+        """
+        found = [m for m in self.metrics if (m.name, m.split, m.class_name) == (name, split, class_name)]
+        asked = [m for m in found if m.dataset == dataset] or ([] if dataset else found)
+        return asked[-1].value if asked else None
 
     def artifact(self, role: str) -> Artifact:
         """The file in this role. Raises KeyError naming the roles there are."""
@@ -165,7 +172,14 @@ class Checkpoint(Resource):
 
 class Attempt(Resource):
     attempt: int
+    worker_id: str = ""
+    resumed_from: str | None = None
     outcome: str | None = None
+    cause: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 class Dataset(Resource):
@@ -181,6 +195,16 @@ class Dataset(Resource):
     validation: int = 0
     test: int = 0
     available: bool | None = None
+
+
+class WorkerCount(Resource):
+    """Living workers of one queue with one kind of device: cpu, gpu or auto."""
+
+    queue: str
+    device: str
+    idle: int
+    busy: int
+    draining: int
 
 
 class Architecture(Resource):
@@ -206,6 +230,7 @@ class Model(_Measured):
     version: int | None = None
     aliases: list[str] = Field(default_factory=list)
     job_id: str | None = None
+    initial_model_id: str | None = None
     flops: int | None = None
     input_shape: list[int] = Field(default_factory=list)
     classes: list[str] = Field(default_factory=list)

@@ -31,20 +31,34 @@ def send_dataset(
         if source.is_dir():
             file = Path(scratch) / f"{source.resolve().name}.tar"
             _pack(source, file)
-        digest = _sha256(file)
-        asked = {"filename": file.name, "size": file.stat().st_size, "sha256": digest}
-        made = transport.post(path, Upload, asked, idempotency_key=f"{key}-upload")
-        path = f"{path}/{segment(made.id)}"
-        upload = transport.get(path, Upload)
-        there = sum(part.size for part in upload.parts)
-        sent(there, upload.size)
-        for number in upload.missing:
-            content = _part(file, number, upload.part_size)
-            transport.send("PUT", f"{path}/parts/{number}", content=content, headers=_headers(content))
-            there += len(content)
-            sent(there, upload.size)
-    job = transport.post(f"{path}/complete", Job, idempotency_key=f"{key}-complete")
+        upload_id = _send(transport, path, file, key, sent)
+    completed = f"{path}/{segment(upload_id)}/complete"
+    job = transport.post(completed, Job, idempotency_key=f"{key}-complete")
     return dataset, job
+
+
+def send_weights(transport: Transport, source: Path, options: Mapping[str, Any], key: str, sent: Sent) -> Job:
+    """The job that makes a model of a file of weights; the rest as of `send_dataset`."""
+    upload_id = _send(transport, "/v1/uploads", source, key, sent)
+    body = {"upload_id": upload_id, **options}
+    return transport.post("/v1/models", Job, body, idempotency_key=f"{key}-model")
+
+
+def _send(transport: Transport, path: str, file: Path, key: str, sent: Sent) -> str:
+    """The id of an upload, of those opened at `path`, that has the whole file."""
+    digest = _sha256(file)
+    asked = {"filename": file.name, "size": file.stat().st_size, "sha256": digest}
+    made = transport.post(path, Upload, asked, idempotency_key=f"{key}-upload")
+    path = f"{path}/{segment(made.id)}"
+    upload = transport.get(path, Upload)
+    there = sum(part.size for part in upload.parts)
+    sent(there, upload.size)
+    for number in upload.missing:
+        content = _part(file, number, upload.part_size)
+        transport.send("PUT", f"{path}/parts/{number}", content=content, headers=_headers(content))
+        there += len(content)
+        sent(there, upload.size)
+    return made.id
 
 
 def _pack(folder: Path, archive: Path) -> None:

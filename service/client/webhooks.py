@@ -22,10 +22,14 @@ class WebhooksClient:
         *,
         events: Sequence[str] | None = None,
         description: str = "",
+        all_jobs: bool = True,
         idempotency_key: str | None = None,
     ) -> Webhook:
-        """Register a receiver; default events: each way a job can end. Keep the answer's `secret`."""
-        body: dict[str, Any] = {"url": url, "description": description}
+        """Register a receiver; default events: each way a job can end. Keep the answer's `secret`.
+
+        `all_jobs=False`: it hears of those jobs only whose spec has its id as `webhook_id`.
+        """
+        body: dict[str, Any] = {"url": url, "description": description, "all_jobs": all_jobs}
         if events is not None:
             body["events"] = list(events)
         key = idempotency_key or uuid.uuid4().hex  # a lost answer would lose the secret
@@ -37,11 +41,12 @@ class WebhooksClient:
     def get(self, webhook_id: str) -> Webhook:
         return self._transport.get(f"/v1/webhooks/{segment(webhook_id)}", Webhook)
 
-    def update(self, webhook_id: str, **changes: Any) -> Webhook:
-        """Set `url`, `events`, `description` or `enabled`; what is not named stays."""
-        path = f"/v1/webhooks/{segment(webhook_id)}"
-        response = self._transport.send("PATCH", path, json=changes)
-        return Webhook.model_validate_json(response.content)
+    def update(self, webhook_id: str, *, if_match: str | None = None, **changes: Any) -> Webhook:
+        """Set `url`, `events`, `description`, `all_jobs` or `enabled`; what is not named stays.
+
+        `if_match`: an ETag; raises CleaveApiError (412) if the webhook is another by now.
+        """
+        return self._transport.patch(f"/v1/webhooks/{segment(webhook_id)}", Webhook, changes, if_match)
 
     def delete(self, webhook_id: str) -> None:
         self._transport.send("DELETE", f"/v1/webhooks/{segment(webhook_id)}")

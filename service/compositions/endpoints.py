@@ -1,5 +1,6 @@
 """/v1/compositions."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -8,9 +9,10 @@ from service import removal, submission
 from service.compositions import service
 from service.compositions.schemas import ComposeRequest, CompositionAnswer, CompositionSearch, CompositionView
 from service.jobs.idempotency import IdempotencyKey
-from service.platform.dependencies import CallerDep, Reader, Writer
+from service.platform.dependencies import CallerDep, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.platform.repeats import AskedDep
 from service.registry.etags import IfMatch, tagged
 from service.registry.labels import LabelsPatch
 
@@ -42,18 +44,18 @@ def create_composition(
     return answer.body
 
 
-@router.get("", operation_id="compositions_list")
+@router.get("", operation_id="compositions_list", response_model=ListOf[CompositionView])
 def list_compositions(
-    session: Reader, page: PageDep, wanted: Annotated[CompositionSearch, Depends()]
-) -> ListOf[CompositionView]:
+    asked: AskedDep, page: PageDep, wanted: Annotated[CompositionSearch, Depends()]
+) -> Response:
     """Compositions, newest first unless sorted otherwise. Sorted by size, those that are built."""
-    return service.list_compositions(session, wanted, page)
+    return asked.answer(partial(service.read_page, wanted=wanted, page=page))
 
 
-@router.get("/{composition_id}", operation_id="compositions_get")
-def get_composition(composition_id: str, session: Reader, response: Response) -> CompositionView:
+@router.get("/{composition_id}", operation_id="compositions_get", response_model=CompositionView)
+def get_composition(composition_id: str, asked: AskedDep) -> Response:
     """One composition: members, classes, sizes, figures and files."""
-    return tagged(service.describe(session, composition_id), response)
+    return asked.answer(partial(service.read, composition_id=composition_id))
 
 
 @router.patch("/{composition_id}", operation_id="compositions_update", responses=problems(412))

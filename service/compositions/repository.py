@@ -3,20 +3,30 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from service.compositions.schemas import CompositionSearch
 from service.compositions.tables import Composition, CompositionClass, CompositionMember
 from service.models import service as models
 from service.platform.database import insert_if_absent
+from service.platform.holding import Lock, taken, unlocked
 from service.platform.ids import new_id
 from service.platform.pagination import Page, PageRequest
-from service.registry.search import newest, search
+from service.registry.reading import Seen, seen_by_id
+from service.registry.search import Found, newest, search
 
 
-def find(session: Session, composition_id: str) -> Composition | None:
-    return session.scalar(select(Composition).where(Composition.id == composition_id))
+def find(session: Session, composition_id: str, lock: Lock = unlocked) -> Composition | None:
+    return session.scalar(lock(select(Composition).where(Composition.id == composition_id)))
+
+
+def find_seen(session: Session, composition_id: str) -> Seen | None:
+    return seen_by_id(session, Composition, composition_id)
+
+
+def find_many(session: Session, composition_ids: Sequence[str]) -> Sequence[Composition]:
+    return session.scalars(select(Composition).where(Composition.id.in_(composition_ids))).all()
 
 
 def find_locked(session: Session, composition_id: str) -> Composition | None:
@@ -25,21 +35,17 @@ def find_locked(session: Session, composition_id: str) -> Composition | None:
     return session.scalar(row, execution_options={"populate_existing": True})
 
 
-def page(session: Session, wanted: CompositionSearch, request: PageRequest) -> Page[Composition]:
-    statement = select(Composition)
+def page(session: Session, wanted: CompositionSearch, request: PageRequest) -> Page[Seen]:
+    traits = models.of_origin(session, Composition.model_id, wanted.origin)
     for name in ("model_id", "form", "ready"):
         value = getattr(wanted, name)
         if value is not None:
-            statement = statement.where(getattr(Composition, name) == value)
-    model_ids = models.ids_like(wanted.origin)
-    if model_ids is not None:
-        statement = statement.where(Composition.model_id.in_(model_ids))
+            traits.append(getattr(Composition, name) == value)
+    found = Found(Composition, Composition, Composition.id)
     if wanted.class_name is not None:
-        knows = exists().where(
-            CompositionClass.composition_id == Composition.id, CompositionClass.name == wanted.class_name
-        )
-        statement = statement.where(knows)
-    return search(session, statement, Composition, wanted.bounds, (wanted.sort, request))
+        of_class = [CompositionClass.name == wanted.class_name]
+        found = Found(Composition, CompositionClass, CompositionClass.composition_id, of_class)
+    return search(session, found, wanted.bounds, (wanted.sort, request), traits)
 
 
 def rate(session: Session, composition_id: str, scores: Mapping[str, float]) -> None:
@@ -49,10 +55,13 @@ def rate(session: Session, composition_id: str, scores: Mapping[str, float]) -> 
 
 def ensure(session: Session, *, tenant_id: str, key: str, values: dict[str, Any]) -> tuple[Composition, bool]:
     """The composition with this key, locked, and whether it was made now: of two callers one makes it."""
-    row = {"id": new_id("cmp"), "tenant_id": tenant_id, "key": key, "job_id": "", **values}
-    made = insert_if_absent(session, Composition, row, key=["tenant_id", "key"])
-    statement = select(Composition).where(Composition.tenant_id == tenant_id, Composition.key == key)
-    return session.scalars(statement.with_for_update()).one(), made
+    row = {"id": new_id("cmp"), "tenant_id": tenant_id, "key": key, **values}
+    wanted = taken(select(Composition).where(Composition.tenant_id == tenant_id, Composition.key == key))
+    while True:
+        made = insert_if_absent(session, Composition, row, key=["tenant_id", "key"])
+        composition = session.scalar(wanted)
+        if composition is not None:  # else the one that was there has just been removed
+            return composition, made
 
 
 def add_content(session: Session, composition: Composition, module_ids: Sequence[str]) -> None:

@@ -107,7 +107,8 @@ def require_classes(known: Sequence[str], wanted: Sequence[str]) -> None:
         if name not in known
     ]
     if errors:
-        raise ClassUnknownError(f"The model knows: {', '.join(known)}.", errors=errors)
+        strange = ", ".join(repr(name) for name in wanted if name not in known)
+        raise ClassUnknownError(f"No class {strange}; known are: {', '.join(known)}.", errors=errors)
 
 
 def _named_modules(session: Session, spec: ComposeSpec) -> list[Module]:

@@ -17,9 +17,11 @@ from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job
 from service.models import service as models
 from service.modules.service import SIZE_FIELDS
+from service.platform.answers import Answer
 from service.platform.errors import NotFoundError
-from service.platform.pagination import ListOf, PageRequest
-from service.registry import labels
+from service.platform.holding import Lock, unlocked
+from service.platform.pagination import PageRequest
+from service.registry import labels, reading
 from service.registry.etags import require_match
 from service.registry.labels import LabelsPatch
 
@@ -59,17 +61,27 @@ def compose(session: Session, tenant_id: str, spec: ComposeSpec) -> Job:
     return job
 
 
-def get(session: Session, composition_id: str) -> Composition:
+def get(session: Session, composition_id: str, lock: Lock = unlocked) -> Composition:
     """The composition, or NotFoundError."""
-    composition = repository.find(session, composition_id)
+    composition = repository.find(session, composition_id, lock)
     if composition is None:
-        raise NotFoundError("There is no composition with this id.")
+        raise NotFoundError.of("composition", composition_id)
     return composition
+
+
+def read(session: Session, composition_id: str) -> Answer:
+    """What `describe` tells, rendered."""
+    return reading.one(session, ("composition", composition_id), repository.find_seen, describe_many)
 
 
 def describe(session: Session, composition_id: str) -> CompositionView:
     """One composition with its members, figures and files."""
     return _views(session, [get(session, composition_id)])[0]
+
+
+def describe_many(session: Session, composition_ids: Sequence[str]) -> list[CompositionView]:
+    """What `describe` tells of each of these, in any order."""
+    return _views(session, repository.find_many(session, composition_ids))
 
 
 def change(
@@ -78,18 +90,15 @@ def change(
     """Change the labels of the composition that the caller has seen. Raises PreconditionFailedError."""
     composition = repository.find_locked(session, composition_id)
     if composition is None:
-        raise NotFoundError("There is no composition with this id.")
+        raise NotFoundError.of("composition", composition_id)
     require_match(if_match, _views(session, [composition])[0])
     labels.change(session, composition.tenant_id, composition.id, patch)
     return _views(session, [composition])[0]
 
 
-def list_compositions(
-    session: Session, wanted: CompositionSearch, page: PageRequest
-) -> ListOf[CompositionView]:
+def read_page(session: Session, wanted: CompositionSearch, page: PageRequest) -> Answer:
     """The compositions that fit, sorted."""
-    found = repository.page(session, wanted, page)
-    return ListOf[CompositionView].of(_views(session, found.rows), found.next_cursor)
+    return reading.page(session, repository.page(session, wanted, page), describe_many)
 
 
 def rate(session: Session, composition_id: str, scores: Mapping[str, float]) -> None:

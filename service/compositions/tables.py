@@ -3,29 +3,34 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
-from service.platform.database import JSON_TYPE, Base, TenantOwned
-from service.registry.scores import SCORES, Scored, search_indexes
+from service.platform.database import JSON_TYPE, Base, TenantOwned, tenant_key, tenant_reference
+from service.registry.scores import SCORES, Finds, Scored, search_indexes
+from service.registry.tables import Revised
 
 
-class Composition(Scored, TenantOwned, Base):
+class Composition(Scored, Revised, TenantOwned, Base):
     """`key` digests members and options: an identical request finds this row. Sizes are null until built."""
 
     __tablename__ = "compositions"
     __table_args__ = (
+        tenant_key("compositions"),
+        tenant_reference("model_id", "models"),
+        tenant_reference("job_id", "jobs"),
         UniqueConstraint("tenant_id", "key"),
-        Index("ix_compositions_tenant_created", "tenant_id", "created_at", "id"),
-        *search_indexes("compositions", "parameters", *SCORES),
+        Index("ix_compositions_model", "model_id", "tenant_id"),
+        *search_indexes("compositions", SCORES),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(64))
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
-    job_id: Mapped[str] = mapped_column(String(64), index=True)  # the newest job asked to build it
+    model_id: Mapped[str] = mapped_column(String(64))
+    # The newest job asked to build it; null only within the transaction that makes both.
+    job_id: Mapped[str] = mapped_column(String(64), index=True, nullable=True)
     strategy: Mapped[str] = mapped_column(String(20))
     form: Mapped[str] = mapped_column(String(20))
     fold_amplitudes: Mapped[bool] = mapped_column(Boolean)
@@ -43,23 +48,26 @@ class Composition(Scored, TenantOwned, Base):
 
 class CompositionMember(TenantOwned, Base):
     __tablename__ = "composition_members"
-
-    composition_id: Mapped[str] = mapped_column(
-        ForeignKey("compositions.id", ondelete="CASCADE"), primary_key=True
+    __table_args__ = (
+        tenant_reference("composition_id", "compositions", ondelete="CASCADE"),
+        tenant_reference("module_id", "modules"),
     )
+
+    composition_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
-    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    module_id: Mapped[str] = mapped_column(String(64), index=True)
 
 
-class CompositionClass(TenantOwned, Base):
+class CompositionClass(Finds, Scored, TenantOwned, Base):
     """A class a composition knows, to search by; the order of the outputs is `Composition.classes`."""
 
     __tablename__ = "composition_classes"
-    __table_args__ = (Index("ix_composition_classes_name", "tenant_id", "name", "composition_id"),)
-
-    composition_id: Mapped[str] = mapped_column(
-        ForeignKey("compositions.id", ondelete="CASCADE"), primary_key=True
+    __table_args__ = (
+        tenant_reference("composition_id", "compositions", ondelete="CASCADE"),
+        *search_indexes("composition_classes", SCORES, equal=("name",), row_id="composition_id"),
     )
+
+    composition_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[str] = mapped_column(String(64))

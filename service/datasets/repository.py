@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.datasets.tables import USED, Dataset
 from service.platform.database import insert_if_absent
+from service.platform.holding import Lock, unlocked
 from service.platform.ids import new_id
 from service.platform.pagination import Page, PageRequest, fetch_page
 
@@ -25,8 +26,8 @@ def by_ids(session: Session, ids: Collection[str]) -> dict[str, Dataset]:
     return {row.id: row for row in session.scalars(select(Dataset).where(Dataset.id.in_(ids)))}
 
 
-def uploaded(session: Session, dataset_id: str) -> Dataset | None:
-    return session.scalar(select(Dataset).where(Dataset.id == dataset_id, *_UPLOADED))
+def uploaded(session: Session, dataset_id: str, lock: Lock = unlocked) -> Dataset | None:
+    return session.scalar(lock(select(Dataset).where(Dataset.id == dataset_id, *_UPLOADED)))
 
 
 def page_of_uploaded(session: Session, page: PageRequest) -> Page[Dataset]:

@@ -13,6 +13,7 @@ from service.jobs import service as jobs
 from service.jobs.states import TERMINAL
 from service.jobs.tables import Job
 from service.platform.errors import DataRootMissingError, DatasetNotReadyError, NotFoundError
+from service.platform.holding import Lock, held, unlocked
 from service.platform.pagination import ListOf, PageRequest
 from service.platform.settings import Settings
 
@@ -57,9 +58,9 @@ def describe_uploaded(session: Session, row: Dataset) -> DatasetDetail:
     return DatasetDetail(**_uploaded(row, job), **content, error=error)
 
 
-def get_uploaded(session: Session, dataset_id: str) -> Dataset:
+def get_uploaded(session: Session, dataset_id: str, lock: Lock = unlocked) -> Dataset:
     """The row, or NotFoundError."""
-    row = repository.uploaded(session, dataset_id)
+    row = repository.uploaded(session, dataset_id, lock)
     if row is None:
         raise NotFoundError("There is no dataset with this name or id; GET /v1/datasets lists them.")
     return row
@@ -75,9 +76,12 @@ def state_of(row: Dataset, job: Job | None) -> DatasetState:
 
 
 def require_usable(session: Session, settings: Settings, key: str) -> DatasetInfo:
-    """What a job's dataset is. Raises DataRootMissingError, NotFoundError, DatasetNotReadyError."""
+    """What the dataset of a job is that this transaction is about to write.
+
+    Raises DataRootMissingError, NotFoundError, DatasetNotReadyError.
+    """
     if key not in DATASETS:
-        row = get_uploaded(session, key)
+        row = get_uploaded(session, key, held)
         if row.digest is None:
             raise DatasetNotReadyError(
                 "The dataset has no images yet; complete an upload and wait for its job."
@@ -94,6 +98,11 @@ def require_usable(session: Session, settings: Settings, key: str) -> DatasetInf
 
 def by_ids(session: Session, ids: Collection[str]) -> dict[str, Dataset]:
     return repository.by_ids(session, ids)
+
+
+def of_model(session: Session, dataset_id: str | None) -> Dataset | None:
+    """The dataset of a model, also where it was deleted since; None for a model of none."""
+    return None if dataset_id is None else repository.by_ids(session, [dataset_id])[dataset_id]
 
 
 def record(session: Session, *, tenant_id: str, name: str, digest: str) -> str:

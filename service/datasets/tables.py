@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
-from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.platform.database import JSON_TYPE, Base, TenantOwned, tenant_key, tenant_reference
 
 USED = text("NOT uploaded")
 
@@ -21,6 +21,8 @@ class Dataset(TenantOwned, Base):
 
     __tablename__ = "datasets"
     __table_args__ = (
+        tenant_key("datasets"),
+        tenant_reference("job_id", "jobs"),
         Index(
             "ix_datasets_used", "tenant_id", "name", "digest", unique=True,
             sqlite_where=USED, postgresql_where=USED,
@@ -29,7 +31,7 @@ class Dataset(TenantOwned, Base):
     )  # fmt: skip
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     name: Mapped[str] = mapped_column(String(200))
     digest: Mapped[str | None] = mapped_column(String(64))
     info: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)

@@ -1,8 +1,6 @@
 """/v1/datasets/{id}/uploads: a file in parts, which may come in any order and again."""
 
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -11,27 +9,17 @@ from service.datasets.endpoints import DatasetKey
 from service.jobs.creation import accepted, create_once
 from service.jobs.idempotency import IdempotencyKey, Once
 from service.jobs.schemas import JobRead
-from service.platform.database import Database
-from service.platform.dependencies import CallerDep, DatabaseDep, Reader, SettingsDep, StoreDep, Writer
+from service.platform.dependencies import CallerDep, DatabaseDep, Reader, Writer
 from service.platform.openapi import problems
 from service.uploads import receiving
 from service.uploads import service as uploads
+from service.uploads.receiving import PART_ANSWERS, PART_BODY, ContentDigest, ReceiverDep
 from service.uploads.schemas import PartNumber, UploadCreate, UploadId, UploadView
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/uploads", tags=["datasets"])
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-ContentDigest = Annotated[
-    str | None,
-    Header(description="`sha-256=:<base64>:` (RFC 9530). With it, bytes damaged on the way are refused."),
-]
 
 
-@router.post("", operation_id="datasets_uploads_create", status_code=201, responses=problems(409))
+@router.post("", operation_id="datasets_uploads_create", status_code=201, responses=problems(409, 507))
 def create_upload(
     dataset_id: DatasetKey,
     request: UploadCreate,
@@ -60,26 +48,21 @@ def get_upload(dataset_id: DatasetKey, upload_id: UploadId, session: Reader) -> 
     "/{upload_id}/parts/{number}",
     operation_id="datasets_uploads_part",
     status_code=204,
-    openapi_extra=_BODY,
-    responses={204: {"description": "It is there; the ETag is its sha256."}, **problems(400, 409, 413, 507)},
+    openapi_extra=PART_BODY,
+    responses=PART_ANSWERS,
 )
-async def put_part(  # noqa: PLR0913 - path, body and what FastAPI injects
+async def put_part(
     dataset_id: DatasetKey,
     upload_id: UploadId,
     number: PartNumber,
     request: Request,
-    caller: CallerDep,
-    database: DatabaseDep,
-    settings: SettingsDep,
-    store: StoreDep,
+    into: ReceiverDep,
     content_digest: ContentDigest = None,  # noqa: ARG001 - documents the header, which `receive` reads
 ) -> Response:
     """One part as the raw body. Repeating it is harmless; the last one sent counts."""
-    place = (dataset_id, upload_id, number)
-    size = await run_in_threadpool(_expected, database, caller.tenant_id, place)
-    blob = await receiving.receive(request, settings, store, size)
-    await run_in_threadpool(_record, database, caller.tenant_id, place, blob)
-    return Response(status_code=204, headers={"ETag": f'"{blob.sha256}"'})
+    return await receiving.take_part(
+        request, into, lambda session: uploading.find_upload(session, dataset_id, upload_id), number
+    )
 
 
 @router.post(
@@ -106,15 +89,3 @@ async def complete_upload(
         lambda session: uploading.complete(session, dataset_id, upload_id),
     )
     return await accepted(database, caller.tenant_id, answer, 0.0)
-
-
-def _expected(database: Database, tenant_id: str, place: tuple[str, str, int]) -> int:
-    dataset_id, upload_id, number = place
-    with database.read(tenant_id) as session:
-        return uploads.expected_size(uploading.find_upload(session, dataset_id, upload_id), number)
-
-
-def _record(database: Database, tenant_id: str, place: tuple[str, str, int], blob: Any) -> None:
-    dataset_id, upload_id, number = place
-    with database.write(tenant_id) as session:
-        uploads.record_part(session, dataset_id, upload_id, number, blob)

@@ -12,7 +12,8 @@ from service.jobs import service as jobs
 from service.jobs.tables import Job
 from service.platform.clock import db_now
 from service.platform.database import settings_of
-from service.platform.errors import DatasetFilledError, DatasetImportingError
+from service.platform.errors import DatasetFilledError, DatasetImportingError, InUseError
+from service.platform.holding import changing, taken
 from service.platform.ids import new_id
 from service.uploads import service as uploads
 from service.uploads.schemas import MIB, UploadCreate, UploadView
@@ -39,7 +40,8 @@ def create(session: Session, tenant_id: str, request: DatasetCreate) -> Dataset:
 
 def open_upload(session: Session, tenant_id: str, dataset_id: str, request: UploadCreate) -> UploadView:
     """An upload for a dataset that has no images yet."""
-    row = _fillable(session, dataset_id)
+    row = get_uploaded(session, dataset_id)
+    _require_fillable(session, row)
     return uploads.create(session, tenant_id, row.id, request)
 
 
@@ -53,12 +55,12 @@ def complete(session: Session, dataset_id: str, upload_id: str) -> Job:
 
     Raises UploadIncompleteError, DatasetFilledError.
     """
-    upload = find_upload(session, dataset_id, upload_id)
-    row = get_uploaded(session, dataset_id)
+    row = get_uploaded(session, dataset_id, changing)  # who asks at the same time gets the same job
+    upload = uploads.get(session, row.id, upload_id, changing)
     job = None if upload.job_id is None else jobs.get(session, upload.job_id)
     if job is not None and job.id == row.job_id and state_of(row, job) != "failed":
         return job
-    row = _fillable(session, dataset_id)
+    _require_fillable(session, row)
     uploads.require_complete(session, upload)
     spec = ImportSpec(
         dataset_id=row.id,
@@ -75,8 +77,9 @@ def complete(session: Session, dataset_id: str, upload_id: str) -> Job:
 
 def import_again(session: Session, spec: ImportSpec) -> Job:
     """The same import as a new job, while the upload is still there."""
-    row = _fillable(session, spec.dataset_id)
-    return _enqueue(session, row, uploads.get(session, row.id, spec.upload_id), spec)
+    row = get_uploaded(session, spec.dataset_id, changing)
+    _require_fillable(session, row)
+    return _enqueue(session, row, uploads.get(session, row.id, spec.upload_id, changing), spec)
 
 
 def finish(session: Session, result: ImportResult) -> None:
@@ -88,9 +91,16 @@ def finish(session: Session, result: ImportResult) -> None:
 
 
 def delete(session: Session, dataset_id: str) -> None:
-    """No job can use it any more; models keep its name and digest. Raises DatasetImportingError."""
-    row = get_uploaded(session, dataset_id)
+    """No job can use it any more; models keep its name and digest.
+
+    Raises DatasetImportingError, InUseError.
+    """
+    row = get_uploaded(session, dataset_id, taken)
     _require_idle(session, row)
+    if users := jobs.active_jobs_naming(session, row.id) or jobs.active_jobs_on_data(session, row.id):
+        raise InUseError(
+            f"{row.id} is used by jobs that have not ended ({', '.join(users)}). End those first."
+        )
     row.deleted_at = db_now()
     uploads.release(session, row.id)
     artifacts.remove_of(session, row.id)
@@ -103,12 +113,10 @@ def _enqueue(session: Session, row: Dataset, upload: Upload, spec: ImportSpec) -
     return job
 
 
-def _fillable(session: Session, dataset_id: str) -> Dataset:
-    row = get_uploaded(session, dataset_id)
+def _require_fillable(session: Session, row: Dataset) -> None:
     if row.digest is not None:
         raise DatasetFilledError("The dataset has its images; they never change. Make another dataset.")
     _require_idle(session, row)
-    return row
 
 
 def _require_idle(session: Session, row: Dataset) -> None:

@@ -43,7 +43,7 @@ _BODY: dict[str, Any] = {"model": JobRead}
     response_model=JobRead,
     responses={
         200: {**_BODY, "description": "It ended within the time of `Prefer: wait`."},
-        **problems(404, 409, 429),
+        **problems(404, 409, 429, 507),
     },
 )
 async def create(
@@ -57,6 +57,7 @@ async def create(
     body = spec.model_dump(mode="json")
 
     def submit(session: Session) -> Job:
+        submission.require_webhook(session, spec)
         return submission.submit(session, caller.tenant_id, spec)
 
     answer = await run_in_threadpool(
@@ -148,7 +149,7 @@ def resume(job_id: JobId, session: Writer, response: Response) -> JobRead:
     operation_id="jobs_retry",
     status_code=202,
     response_model=JobRead,
-    responses=problems(409, 429),
+    responses=problems(409, 429, 507),
 )
 async def retry(
     job_id: JobId, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None

@@ -1,5 +1,6 @@
 """Examples for the API's document."""
 
+import json
 from typing import Any
 
 from service.platform.openapi import DIGEST_EXAMPLE
@@ -54,6 +55,7 @@ EVENT: dict[str, Any] = {
     "job_id": JOB_ID,
     "data": {"phase": "train", "step": 80, "total": 200, "percent": 40.0},
 }
+EVENT_STREAM = f"retry: 3000\n\nid: 7\nevent: job.progress\ndata: {json.dumps(EVENT)}\n\n"
 CURVE_POINT: dict[str, Any] = {
     "name": "accuracy",
     "value": 0.943,

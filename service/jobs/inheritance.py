@@ -32,7 +32,7 @@ def inherit(session: Session, source: Job, heir: Job) -> None:
             session.add(Checkpoint(**_content(point, job_id=heir.id, attempt=_BEFORE_THE_FIRST)))
             epochs.append(point.epoch)
     curves = select(Metric).where(
-        Metric.job_id == source.id, Metric.owner_id.is_(None), Metric.epoch <= max(epochs, default=0)
+        Metric.job_id == source.id, Metric.owner_id.is_(None), Metric.epoch <= max(epochs, default=-1)
     )
     for figure in session.scalars(curves.order_by(Metric.id)).all():
         session.add(Metric(**_content(figure, id=None, job_id=heir.id)))

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.jobs import quotas, repository, retries
+from service.jobs import devices, quotas, repository, retries
+from service.jobs.origin import Origin
 from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import Job, JobAttempt, OutboxMessage
 from service.jobs.transitions import Lease, LeaseLost, await_check, change, drop_hint, hint, move, requeue
@@ -30,12 +31,14 @@ class Claim:
     attempt: int
     spec: dict[str, Any]
     spent_s: float
+    origin: Origin
 
     @classmethod
     def of(cls, job: Job, spent_s: float = 0.0, overrides: dict[str, Any] | None = None) -> "Claim":
         """Of a job that was taken."""
         lease = Lease(job_id=job.id, token=job.lease_token, owner=str(job.lease_owner))
-        return cls(lease, job.tenant_id, job.kind, job.attempt, {**job.spec, **(overrides or {})}, spent_s)
+        spec = {**job.spec, **(overrides or {})}
+        return cls(lease, job.tenant_id, job.kind, job.attempt, spec, spent_s, Origin.of(job))
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,8 @@ def claim(
         return None
     spent_s = _spent_s(session, job_id)
     data, overrides = {"attempt": job.attempt}, retries.overrides(session, job)
-    attempt = JobAttempt(job_id=job.id, lease_token=job.lease_token, worker_id=owner, **data)
-    attempt.overrides = overrides
-    session.add(attempt)
+    holder = {"lease_token": job.lease_token, "worker_id": owner}
+    session.add(JobAttempt(job_id=job.id, tenant_id=job.tenant_id, overrides=overrides, **holder, **data))
     told = {**data, "outcome": None, **({"overrides": overrides} if overrides else {})}
     state: dict[str, Any] = {"state": job.state, **data}
     change(session, job_id, {}, events=[("job.state", state), ("job.attempt", told)])
@@ -83,10 +85,11 @@ def take(
     source, job = _BEFORE[to], repository.find(session, job_id)
     if job is None or job.state != source:
         return None
-    if not quotas.may_start(session, job.tenant_id):
+    fits = devices.fits(session, job, owner)
+    if not (fits and quotas.may_start(session, job.tenant_id)):
         job = repository.find_locked(session, job_id)
         if job is not None and job.state == source and job.paused_at is None:
-            hint(session, job)  # for when another of the tenant's jobs has ended
+            hint(session, job, 0.0 if fits else devices.PAUSE_S)  # for another worker, or another time
         return None
     taken: dict[str, Any] = {
         "state": to.value,
@@ -165,8 +168,8 @@ def expired(session: Session) -> list[str]:
     return list(session.scalars(overdue.order_by(Job.lease_expires_at)))
 
 
-def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
-    """Take an expired lease away: the job is queued again, cancelled if asked, or failed at the limit."""
+def reap(session: Session, job_id: str, max_infra_attempts: int) -> bool:
+    """Take an expired lease away, if it is one: the job is queued, cancelled if asked, or failed."""
     # The change repeats the condition: the worker may have renewed since the job was listed.
     job = session.scalar(
         update(Job)
@@ -176,10 +179,10 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
         execution_options={"populate_existing": True, "synchronize_session": False},
     )
     if job is None:
-        return
+        return False
     if job.state == JobState.VALIDATING.value:
         _reap_check(session, job, max_infra_attempts)
-        return
+        return True
     end_attempt(session, job, AttemptEnd("lost", "infra", message="The worker stopped reporting."))
     if job.state == JobState.CANCELLING.value:
         move(session, job_id, JobState.CANCELLED)
@@ -187,6 +190,7 @@ def reap(session: Session, job_id: str, max_infra_attempts: int) -> None:
         move(session, job_id, JobState.FAILED, error=worker_lost_error(job.attempt))
     else:
         requeue(session, job_id, delay_s=delay_s)
+    return True
 
 
 def _reap_check(session: Session, job: Job, max_infra_attempts: int) -> None:
@@ -238,9 +242,9 @@ def _held(lease: Lease) -> tuple[Any, ...]:
 
 
 def _spent_s(session: Session, job_id: str) -> float:
-    attempts = session.scalars(select(JobAttempt).where(JobAttempt.job_id == job_id))
-    ended = [(a.started_at, a.finished_at) for a in attempts if a.finished_at is not None]
-    return sum((end - start).total_seconds() for start, end in ended)
+    times = select(JobAttempt.started_at, JobAttempt.finished_at).where(JobAttempt.job_id == job_id)
+    lasted = [(end - start).total_seconds() for start, end in session.execute(times) if end is not None]
+    return sum(max(0.0, seconds) for seconds in lasted)  # the clock may have been set back meanwhile
 
 
 def _ms(seconds: float) -> int:

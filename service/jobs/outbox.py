@@ -1,13 +1,15 @@
 """Hints to publish: how many, which are under way, and care for those that are lost or stray."""
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from service.jobs import repository
+from service.jobs import devices, repository
 from service.jobs.states import ACTIVE, JobState
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
 from service.jobs.transitions import hint, release
 from service.platform.clock import db_now
+from service.platform.database import Database
+from service.platform.thinning import delete_gradually
 
 WORKER_SILENT_MS = 15_000
 WORKER_FORGOTTEN_MS = 3_600_000
@@ -15,27 +17,27 @@ IDEMPOTENCY_KEPT_MS = 48 * 3_600_000
 _CLAIMABLE = frozenset({JobState.PENDING, JobState.QUEUED})
 
 
-def idle_slots(session: Session, queue: str) -> int:
+def idle_slots(session: Session, queue: str, *, gpu: bool = False) -> int:
     """Workers of the queue that live, take jobs and have none, less the hints that may still be on their way.
 
-    More hints than that would only line up in the broker, where priorities no longer count.
+    More hints than that would only line up in the broker, where priorities no longer count. `gpu`: only
+    workers that may have one, and hints of jobs that ask for one.
     """
     # By worker, not by job: a job whose worker is gone occupies nobody.
     busy = select(Job.lease_owner).where(Job.state.in_(list(ACTIVE)), Job.lease_owner.is_not(None))
     idle = select(Worker.queues).where(
         Worker.heartbeat_at > db_now() - WORKER_SILENT_MS, ~Worker.draining, Worker.id.not_in(busy)
     )
-    workers = sum(queue in queues for queues in session.scalars(idle))
-    travelling = session.scalar(
-        select(func.count())
-        .select_from(OutboxMessage)
-        .where(
-            OutboxMessage.queue == queue,
-            OutboxMessage.published > 0,
-            OutboxMessage.publish_at > db_now(),
-        )
+    wanted = OutboxMessage.queue == queue
+    if gpu:
+        idle = idle.where(devices.MAY_HAVE_GPU)
+        wanted &= OutboxMessage.gpu
+    # Not a condition on the queue: SQLite would walk all that waits there instead of the few under way.
+    travelling = select(func.count().filter(wanted)).where(
+        OutboxMessage.published > 0, OutboxMessage.publish_at > db_now()
     )
-    return max(0, workers - (travelling or 0))
+    workers = sum(queue in queues for queues in session.scalars(idle))
+    return max(0, workers - (session.scalar(travelling) or 0))
 
 
 def mark_published(session: Session, sent: OutboxMessage, publish_timeout_s: float) -> None:
@@ -78,15 +80,15 @@ def mend(session: Session, job_id: str) -> None:
         hint(session, job)
 
 
-def forget(session: Session) -> None:
+def forget(database: Database) -> None:
     """Drop old idempotency records and workers long gone (no lease depends on a worker's row).
 
     And hints of jobs that nobody can claim, which no transition leaves behind.
     """
     stray = select(Job.id).where(Job.state.not_in(list(_CLAIMABLE)))
-    session.execute(delete(OutboxMessage).where(OutboxMessage.job_id.in_(stray)))
-    for table, column, age in (
-        (IdempotencyRecord, IdempotencyRecord.created_at, IDEMPOTENCY_KEPT_MS),
-        (Worker, Worker.heartbeat_at, WORKER_FORGOTTEN_MS),
+    for table, condition in (
+        (OutboxMessage, OutboxMessage.job_id.in_(stray)),
+        (IdempotencyRecord, IdempotencyRecord.created_at < db_now() - IDEMPOTENCY_KEPT_MS),
+        (Worker, Worker.heartbeat_at < db_now() - WORKER_FORGOTTEN_MS),
     ):
-        session.execute(delete(table).where(column < db_now() - age))
+        delete_gradually(database, table, condition)

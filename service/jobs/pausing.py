@@ -7,12 +7,12 @@ stopped is over, and a cancellation beats both.
 
 from sqlalchemy.orm import Session
 
-from service.jobs import repository
-from service.jobs.states import TERMINAL, JobState
+from service.jobs import service
+from service.jobs.states import JobState
 from service.jobs.tables import Job
 from service.jobs.transitions import NO_LEASE, change, drop_hint, hint, move, queue_again
 from service.platform.clock import db_now
-from service.platform.errors import AlreadyTerminalError, ConflictError, NotFoundError
+from service.platform.errors import ConflictError
 
 
 def pause(session: Session, job_id: str) -> tuple[Job, bool]:
@@ -52,11 +52,7 @@ def resume(session: Session, job_id: str) -> tuple[Job, bool]:
 
 
 def _stoppable(session: Session, job_id: str) -> Job:
-    job = repository.find_locked(session, job_id)
-    if job is None:
-        raise NotFoundError(f"There is no job {job_id}.")
-    if job.state in TERMINAL:
-        raise AlreadyTerminalError(f"The job is already {job.state}.")
+    job = service.unfinished(session, job_id)
     if job.state == JobState.CANCELLING.value:
         raise ConflictError("The job is being cancelled.")
     return job

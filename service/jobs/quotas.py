@@ -12,7 +12,7 @@ _RETRY_AFTER_S = 30
 
 def require_room(session: Session, tenant_id: str) -> None:
     """Raises QueueFullError when as many of the tenant's jobs wait as may."""
-    limit = tenants.job_limit(session, tenant_id, "max_queued")
+    limit = tenants.locked_limit(session, tenant_id, "max_queued")
     if limit is not None and repository.count_waiting(session, tenant_id, limit) >= limit:
         refusal = QueueFullError(
             f"{limit} of your jobs are waiting, and no more may; wait for some to start, or cancel some."
@@ -26,5 +26,5 @@ def may_start(session: Session, tenant_id: str) -> bool:
 
     The dispatcher publishes no more than may run (`fairness`), but a hint may come late or twice.
     """
-    limit = tenants.job_limit(session, tenant_id, "max_running")
+    limit = tenants.locked_limit(session, tenant_id, "max_running")
     return limit is None or repository.count_active(session, tenant_id) < limit

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
-from core.results import CheckpointReport, LogReport, MetricValue
+from core.reports import CheckpointReport, LogReport
+from core.results import MetricValue
 from service.jobs.states import ACTIVE
 from service.jobs.tables import Checkpoint, JobAttempt
 from service.jobs.transitions import Lease, LeaseLost, change
@@ -55,7 +56,7 @@ def record(session: Session, lease: Lease, attempt: int, notes: Notes) -> None:
     if best:
         _forget_best(session, job.id)
     for point in notes.checkpoints:
-        content = {**point.model_dump(exclude={"type"}), "best": point in best}
+        content = {**point.model_dump(exclude={"type"}), "best": point in best, "tenant_id": job.tenant_id}
         session.merge(Checkpoint(job_id=job.id, attempt=attempt, **content))
 
 
@@ -77,7 +78,8 @@ def record_start(
         .execution_options(synchronize_session=False)
     )
     # Epochs completed after the checkpoint are trained and reported again, with the same figures.
-    epoch = 0 if point is None else point.epoch
+    # At 0 is what was measured before the first step.
+    epoch = -1 if point is None else point.epoch
     session.execute(delete(Metric).where(Metric.job_id == lease.job_id, Metric.epoch > epoch))
     _forget_best(session, lease.job_id, Checkpoint.epoch > epoch)
     other = Checkpoint.spec_sha256 != spec_sha256

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, String, cast, func, select
+from sqlalchemy import Select, String, and_, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.jobs.states import ACTIVE, TERMINAL, JobState
+from service.compositions.tables import Composition
+from service.jobs.states import ACTIVE, TERMINAL, WAITING
 from service.jobs.tables import Checkpoint, Job, JobAttempt, JobEvent
-from service.models.tables import Metric
+from service.models.tables import Metric, Model
+from service.modules.tables import Module
 from service.platform.pagination import Page, PageRequest, fetch_page
 
 
@@ -29,8 +31,7 @@ def find_locked(session: Session, job_id: str) -> Job | None:
 
 def count_waiting(session: Session, tenant_id: str, limit: int) -> int:
     """The tenant's jobs that no worker has, counted up to the limit."""
-    waiting = (JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED)
-    some = select(Job.id).where(Job.state.in_(waiting), Job.tenant_id == tenant_id).limit(limit)
+    some = select(Job.id).where(Job.state.in_(list(WAITING)), Job.tenant_id == tenant_id).limit(limit)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
@@ -38,6 +39,24 @@ def active_jobs_naming(session: Session, text: str, limit: int = 3) -> list[str]
     """Jobs that have not ended and have this text anywhere in their spec."""
     named = cast(Job.spec, String).contains(text, autoescape=True)
     rows = select(Job.id).where(Job.state.not_in(list(TERMINAL)), named)
+    return list(session.scalars(rows.limit(limit)))
+
+
+def active_jobs_on_data(session: Session, dataset_id: str, limit: int = 3) -> list[str]:
+    """Jobs that have not ended and read the images that a model is of: not those that name a dataset."""
+    spec = Job.spec
+    measuring = or_(
+        spec["evaluate"].as_boolean(),  # extract, compose
+        and_(Job.kind == "evaluate", spec["dataset"].as_string().is_(None)),
+    )
+    target = func.coalesce(spec["target_id"].as_string(), spec["model_id"].as_string())
+    of_data = [
+        exists().where(part.id == target, model_id == Model.id, Model.dataset_id == dataset_id)
+        for part, model_id in (
+            (Model, Model.id), (Module, Module.model_id), (Composition, Composition.model_id),
+        )
+    ]  # fmt: skip
+    rows = select(Job.id).where(Job.state.not_in(list(TERMINAL)), measuring, or_(*of_data))
     return list(session.scalars(rows.limit(limit)))
 
 

@@ -13,8 +13,8 @@ from service.platform.settings import Settings
 CRASHES_WITHOUT_PROGRESS = 3
 # The first that is lost is followed at once: the pauses begin with the second.
 LOST_AT_ONCE = 2
+LONGEST_DELAY_S = 60.0
 _LOST = ("infra", "stalled")
-_LONGEST_DELAY_S = 60.0
 _MOST_DOUBLINGS, _MOST_PIECES = 4, 256
 
 # By cause: how many attempts may end so before the job fails. Lost ones have a budget in common.
@@ -43,7 +43,7 @@ def delay_s(session: Session, job: Job, cause: str, allowed: int) -> float | Non
 
 def pause_s(doublings: int) -> float:
     """One second, doubled so often; none where `doublings` is negative."""
-    return min(2.0**doublings, _LONGEST_DELAY_S) if doublings >= 0 else 0.0
+    return min(2.0**doublings, LONGEST_DELAY_S) if doublings >= 0 else 0.0
 
 
 def is_crash_loop(session: Session, job_id: str) -> bool:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from core.specs import AnySpec, parse_job_spec, spec_digest
-from service.jobs import repository
+from service.jobs import origin, repository
 from service.jobs.quotas import require_room
 from service.jobs.states import TERMINAL, JobState
 from service.jobs.tables import Job, JobEvent
@@ -39,6 +39,7 @@ def enqueue(session: Session, tenant_id: str, spec: AnySpec) -> Job:
         spec_sha256=spec_digest(spec),
         priority=spec.priority,
         event_seq=1,
+        **origin.here(),
     )
     if spec.expires_after_s is not None:
         expires: Any = db_now() + spec.expires_after_s * 1000
@@ -57,11 +58,16 @@ def active_jobs_naming(session: Session, owner_id: str) -> list[str]:
     return repository.active_jobs_naming(session, owner_id)
 
 
+def active_jobs_on_data(session: Session, dataset_id: str) -> list[str]:
+    """Some jobs that have not ended and measure something on the dataset of its model, without naming it."""
+    return repository.active_jobs_on_data(session, dataset_id)
+
+
 def get(session: Session, job_id: str) -> Job:
     """Raises NotFoundError, also for another tenant's job."""
     job = repository.find(session, job_id)
     if job is None:
-        raise NotFoundError(f"There is no job {job_id}.")
+        raise NotFoundError.of("job", job_id)
     return job
 
 
@@ -69,24 +75,34 @@ def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
     return repository.by_ids(session, job_ids)
 
 
+def unfinished(session: Session, job_id: str) -> Job:
+    """The job, locked: no worker changes its state before this transaction has decided and ended.
+
+    Raises NotFoundError, AlreadyTerminalError.
+    """
+    job = repository.find_locked(session, job_id)
+    if job is None:
+        raise NotFoundError.of("job", job_id)
+    if job.state in TERMINAL:
+        raise AlreadyTerminalError(f"The job is already {job.state}.")
+    return job
+
+
 def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
     """Ask for the end of a job; the flag says whether this call was the first to ask.
 
     A waiting job is cancelled at once. A running one is asked to stop and writes a last checkpoint first.
-    Raises AlreadyTerminalError.
+    Raises NotFoundError, AlreadyTerminalError.
     """
+    job = unfinished(session, job_id)
+    if job.state == JobState.CANCELLING.value:
+        return job, False
     asked: dict[str, Any] = {"cancel_requested_at": db_now()}
-    job = move(session, job_id, JobState.CANCELLED, sources=_ENDED_AT_ONCE, **asked)
-    job = job or move(session, job_id, JobState.CANCELLING, paused_at=None, **asked)
-    if job is not None:
-        return job, True
-    job = get(session, job_id)
-    session.refresh(job)
-    if job.state in TERMINAL:
-        raise AlreadyTerminalError(f"The job is already {job.state}; it cannot be cancelled.")
-    if job.state != JobState.CANCELLING.value:
-        raise ConflictError("The job changed while it was being cancelled; ask again.")
-    return job, False
+    if job.state in _ENDED_AT_ONCE:
+        move(session, job_id, JobState.CANCELLED, **asked)
+    else:
+        move(session, job_id, JobState.CANCELLING, paused_at=None, **asked)
+    return job, True
 
 
 def retry_spec(session: Session, job_id: str) -> AnySpec:

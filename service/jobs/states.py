@@ -18,6 +18,9 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 
+# The states in which no worker holds a job that is not over.
+WAITING = frozenset({JobState.PENDING, JobState.QUEUED, JobState.INTERRUPTED})
+
 # The states in which a worker holds the job.
 ACTIVE = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.CANCELLING})
 

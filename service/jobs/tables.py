@@ -4,12 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Connection, ForeignKey, Index, Integer, String, event
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    event,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 from service.jobs.states import ACTIVE, TERMINAL, JobState
 from service.platform.clock import Instant, db_now
-from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.platform.database import JSON_TYPE, Base, TenantOwned, tenant_key, tenant_reference
 from service.platform.wakeups import announce
 
 DISPATCH = "dispatch"
@@ -39,12 +50,13 @@ class Job(TenantOwned, Base):
         CheckConstraint(f"queued_at IS NOT NULL OR NOT {_among(_AFTER_QUEUEING)}", name="queued_at"),
         CheckConstraint(f"paused_at IS NULL OR {_among(_PAUSABLE)}", name="paused_at"),
         CheckConstraint(f"expires_at IS NULL OR {_among(_NOT_STARTED)}", name="expires_at"),
+        tenant_key("jobs"),
         Index("ix_jobs_state", "state", "tenant_id"),
         Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     kind: Mapped[str] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(32))
     spec: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
@@ -64,18 +76,26 @@ class Job(TenantOwned, Base):
     progress: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE, default=dict)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
+    request_id: Mapped[str | None] = mapped_column(String(100))
+    traceparent: Mapped[str | None] = mapped_column(String(55))
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     queued_at: Mapped[datetime | None] = mapped_column(Instant)
     started_at: Mapped[datetime | None] = mapped_column(Instant)
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
-class JobAttempt(Base):
+class JobAttempt(TenantOwned, Base):
     """One claim of a job by one worker, and how it ended."""
 
     __tablename__ = "job_attempts"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    __table_args__ = (
+        tenant_reference("job_id", "jobs", ondelete="CASCADE"),
+        Index("ix_job_attempts_finished", "tenant_id", "finished_at"),
+    )
+
+    job_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
     lease_token: Mapped[int] = mapped_column(Integer)
     worker_id: Mapped[str] = mapped_column(String(64))
     resumed_from: Mapped[str | None] = mapped_column(String(200))
@@ -92,22 +112,25 @@ class JobEvent(TenantOwned, Base):
     """What happened, numbered without gaps from 1 within each job."""
 
     __tablename__ = "job_events"
+    __table_args__ = (tenant_reference("job_id", "jobs", ondelete="CASCADE"),)
 
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
     type: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]] = mapped_column(JSON_TYPE)
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 
 
-class Checkpoint(Base):
+class Checkpoint(TenantOwned, Base):
     """A complete training state on disk; a later attempt resumes from the newest whose digest fits."""
 
     __tablename__ = "checkpoints"
+    __table_args__ = (tenant_reference("job_id", "jobs", ondelete="CASCADE"),)
 
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     path: Mapped[str] = mapped_column(String(200), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
     attempt: Mapped[int] = mapped_column(Integer)
     sha256: Mapped[str] = mapped_column(String(64))
     spec_sha256: Mapped[str] = mapped_column(String(64))
@@ -118,28 +141,37 @@ class Checkpoint(Base):
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 
 
-class OutboxMessage(Base):
+class OutboxMessage(TenantOwned, Base):
     """A hint to publish: "this job may be claimed". Written in the transaction that queues the job.
 
     `turn` orders the jobs of a queue, the smallest first: when the job was queued, in milliseconds, and ten
-    minutes earlier for each point of its priority. So waiting adds a point every ten minutes.
+    minutes earlier for each point of its priority. So waiting adds a point every ten minutes. `gpu`: for a
+    training that asks for one; workers told to use none pass over it.
     """
 
     __tablename__ = "outbox"
     __table_args__ = (
+        tenant_reference("job_id", "jobs", ondelete="CASCADE"),
         Index("ix_outbox_published", "published", "publish_at"),
         Index("ix_outbox_turn", "queue", "tenant_id", "turn", "job_id"),
+        Index(
+            "ix_outbox_turn_no_gpu",
+            *("queue", "tenant_id", "turn", "job_id"),
+            postgresql_where=text("NOT gpu"),
+            sqlite_where=text("gpu = 0"),
+        ),
     )
 
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    job_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
     queue: Mapped[str] = mapped_column(String(32))
     turn: Mapped[int] = mapped_column(BigInteger)
     publish_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     published: Mapped[int] = mapped_column(Integer, default=0)
+    gpu: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
-class IdempotencyRecord(Base):
+class IdempotencyRecord(TenantOwned, Base):
     """The stored answer to a creating POST that carried an Idempotency-Key."""
 
     __tablename__ = "idempotency_records"
@@ -157,10 +189,11 @@ class StreamTicket(TenantOwned, Base):
     """Opens the event stream of one job, once. Only the digest of the ticket is stored."""
 
     __tablename__ = "stream_tickets"
+    __table_args__ = (tenant_reference("job_id", "jobs", ondelete="CASCADE"),)
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(Instant)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from service.jobs import devices
 from service.jobs.states import TERMINAL, TRANSITIONS, JobState
 from service.jobs.tables import Job, JobEvent, OutboxMessage
 from service.platform.clock import db_now
@@ -76,7 +77,7 @@ def change(
 def tell(session: Session, job: Job, seq: int) -> None:
     """Write the messages of the job's webhooks about event number `seq`, its state now."""
     content = {"job_id": job.id, "kind": job.kind, "state": job.state}
-    webhooks.tell(session, job.tenant_id, content, seq)
+    webhooks.tell(session, job.tenant_id, content, seq, job.spec.get("webhook_id"))
 
 
 def move(
@@ -146,16 +147,21 @@ def drop_hint(session: Session, job_id: str) -> None:
     session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
 
 
-def hint(session: Session, job: Job) -> None:
-    """Ask the dispatcher to publish the job's id once it is available; replaces an older hint."""
+def hint(session: Session, job: Job, pause_s: float = 0.0) -> None:
+    """Ask the dispatcher to publish the job's id once it is available; replaces an older hint.
+
+    `pause_s`: of a job that is available, not before so many seconds.
+    """
     drop_hint(session, job.id)
     since = round((job.queued_at or job.created_at).timestamp() * 1000)
+    paused: Any = db_now() + round(pause_s * 1000)
     message = OutboxMessage(
         job_id=job.id,
         tenant_id=job.tenant_id,
         queue=queue_of(job.kind, job.state),
         turn=since - job.priority * AGEING_MS,
-        publish_at=job.available_at,
+        publish_at=paused if pause_s else job.available_at,
+        gpu=devices.wants_gpu(job),
     )
     session.add(message)
     session.flush()

@@ -19,7 +19,7 @@ from service.jobs.transitions import Lease, await_check, change, move, queue_aga
 
 # What this worker lacks, the one that trains may have. A name that its packages do not know is a mistake: who
 # mistypes one must not wait for a GPU to be told.
-_OF_THIS_WORKER = ("package_missing",)
+_OF_THIS_WORKER = ("package_missing", "artifact_missing")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,13 @@ def settle(session: Session, lease: Lease, ending: Checked | Ending) -> JobState
         await_check(session, job.id, lease=lease)
     else:
         if not isinstance(ending, Checked):
-            doubt = {"level": "warning", "message": "The architecture could not be checked before training."}
-            change(session, job.id, {}, events=[("job.log", doubt)])
+            message = f"The architecture could not be checked before training ({_reason(ending)})."
+            change(session, job.id, {}, events=[("job.log", {"level": "warning", "message": message})])
         queue_again(session, job.id, lease=lease)
     return JobState(job.state)
+
+
+def _reason(ending: Ending) -> str:
+    if isinstance(ending, Failed):
+        return f"{ending.code}: {ending.message.rstrip('.')}"
+    return ending.reason if isinstance(ending, Stopped) else "its runner ended without an answer"

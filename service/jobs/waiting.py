@@ -13,8 +13,10 @@ from service.jobs import repository
 from service.jobs.schemas import EventRead
 from service.platform.database import Database
 
-# Without a wake-up, which a commit gives at once.
+# Without a wake-up, which a commit gives at once. A stream on which nothing happens looks ever less often: a
+# thousand of them would otherwise ask the database a thousand times a second.
 POLL_S = 1.0
+IDLE_POLLS = 8
 PING_S = 15.0
 STREAM_LIMIT_S = 600.0
 MAX_WAIT_S = 60.0
@@ -99,6 +101,7 @@ async def stream(reader: EventReader, after: int) -> AsyncIterator[str]:
     """Server-sent events from number `after` + 1 on; ends after `job.done`, or after ten minutes."""
     yield "retry: 3000\n\n"
     started = last_sent = time.monotonic()
+    polls = 1
     with _bell_of(reader.database, reader.job_id) as bell:
         while time.monotonic() - started < STREAM_LIMIT_S:
             events = await run_in_threadpool(reader.after, after)
@@ -113,4 +116,6 @@ async def stream(reader: EventReader, after: int) -> AsyncIterator[str]:
                 yield ": ping\n\n"
                 last_sent = time.monotonic()
             if len(events) < EVENTS_PER_READ:
-                await bell.wait(POLL_S)
+                polls = 1 if events else min(2 * polls, IDLE_POLLS)
+                ping_s = last_sent + PING_S - time.monotonic()
+                await bell.wait(min(polls * POLL_S, max(POLL_S, ping_s)))

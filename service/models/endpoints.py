@@ -1,17 +1,31 @@
 """/v1/models and /v1/architectures."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from core.catalog import ARCHITECTURES
 from service import removal
-from service.models import service
-from service.models.schemas import ArchitectureView, ModelClassView, ModelPatch, ModelSearch, ModelView
+from service.jobs.creation import accepted, create_once
+from service.jobs.idempotency import IdempotencyKey
+from service.jobs.schemas import JobRead
+from service.models import importing, service
+from service.models.schemas import (
+    ArchitectureView,
+    ModelClassView,
+    ModelImport,
+    ModelPatch,
+    ModelSearch,
+    ModelView,
+)
 from service.models.words import Alias
-from service.platform.dependencies import CallerDep, Reader, Writer
+from service.platform.dependencies import CallerDep, DatabaseDep, Reader, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.platform.repeats import AskedDep
 from service.registry.etags import IfMatch, tagged
 
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -25,21 +39,40 @@ def list_architectures(caller: CallerDep) -> ListOf[ArchitectureView]:  # noqa: 
     )
 
 
-@router.get("/models", operation_id="models_list")
-def list_models(
-    session: Reader, page: PageDep, wanted: Annotated[ModelSearch, Depends()]
-) -> ListOf[ModelView]:
+@router.get("/models", operation_id="models_list", response_model=ListOf[ModelView])
+def list_models(asked: AskedDep, page: PageDep, wanted: Annotated[ModelSearch, Depends()]) -> Response:
     """Trained models, newest first unless sorted otherwise."""
-    return service.list_models(session, wanted, page)
+    return asked.answer(partial(service.read_page, wanted=wanted, page=page))
 
 
-@router.get("/models/{model_id}", operation_id="models_get")
-def get_model(model_id: str, session: Reader, response: Response) -> ModelView:
+@router.post(
+    "/models",
+    operation_id="models_import",
+    status_code=202,
+    response_model=JobRead,
+    responses=problems(404, 409, 429),
+)
+async def import_model(
+    request: ModelImport, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """Make a model of uploaded weights: a job reads them, by the names and shapes of the architecture."""
+    answer = await run_in_threadpool(
+        create_once,
+        database,
+        caller.tenant_id,
+        ("/v1/models", idempotency_key, request.model_dump(mode="json")),
+        lambda session: importing.submit(session, caller.tenant_id, request),
+    )
+    return await accepted(database, caller.tenant_id, answer, 0.0)
+
+
+@router.get("/models/{model_id}", operation_id="models_get", response_model=ModelView)
+def get_model(model_id: str, asked: AskedDep) -> Response:
     """One model: classes, figures, files, and the job and dataset it came from.
 
     `name@alias`, `name@version` and `name@latest` find it too, here and in every path below.
     """
-    return tagged(service.describe(session, model_id), response)
+    return asked.answer(partial(service.read, model_id=model_id))
 
 
 @router.patch("/models/{model_id}", operation_id="models_update", responses=problems(412))
@@ -81,5 +114,5 @@ def list_classes(model_id: str, session: Reader) -> ListOf[ModelClassView]:
     "/models/{model_id}", operation_id="models_delete", status_code=204, responses=problems(409, 412)
 )
 def delete_model(model_id: str, session: Writer, if_match: IfMatch = None) -> None:
-    """Remove a model that has no modules and no compositions."""
+    """Remove a model that has no modules and no compositions, and from which no model started."""
     removal.remove_model(session, model_id, if_match)

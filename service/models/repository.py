@@ -3,38 +3,50 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.datasets.tables import Dataset
 from service.models.schemas import ModelSearch
 from service.models.tables import Metric, Model, ModelAlias, ModelClass, ModelName
 from service.platform.database import insert_if_absent
+from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest
-from service.registry.search import Origin, search
+from service.registry.reading import Seen
+from service.registry.search import Found, Origin, newest, search
 
 
-def find(session: Session, model_id: str) -> Model | None:
-    return session.scalar(select(Model).where(Model.id == model_id))
+# `what`: the model, or what is read of it.
+def find(session: Session, model_id: str, what: Any = Model, lock: Lock = unlocked) -> Any:
+    return session.scalar(lock(select(what).where(Model.id == model_id)))
 
 
-def find_locked(session: Session, model_id: str) -> Model | None:
-    """The model, changed by nobody else until this transaction ends."""
-    row = select(Model).where(Model.id == model_id).with_for_update(key_share=True)
-    return session.scalar(row, execution_options={"populate_existing": True})
+def find_many(session: Session, model_ids: Sequence[str]) -> Sequence[Model]:
+    return session.scalars(select(Model).where(Model.id.in_(model_ids))).all()
 
 
-def find_version(session: Session, name: str, version: int | None) -> Model | None:
+def find_locked(session: Session, model_id: str, *others: str) -> Model | None:
+    """The model, changed by nobody else until this transaction ends; nor are `others`."""
+    rows = select(Model).where(Model.id.in_([model_id, *others])).order_by(Model.id)
+    locked = session.scalars(
+        rows.with_for_update(key_share=True), execution_options={"populate_existing": True}
+    )
+    return {model.id: model for model in locked}.get(model_id)
+
+
+def find_version(
+    session: Session, name: str, version: int | None, what: Any = Model, lock: Lock = unlocked
+) -> Any:
     """A version of a name; None = the newest there is."""
-    rows = select(Model).where(Model.name == name, Model.version.is_not(None))
+    rows = select(what).where(Model.name == name, Model.version.is_not(None))
     if version is not None:
         rows = rows.where(Model.version == version)
-    return session.scalar(rows.order_by(Model.version.desc()).limit(1))
+    return session.scalar(lock(rows.order_by(Model.version.desc()).limit(1)))
 
 
-def find_alias(session: Session, name: str, alias: str) -> Model | None:
+def find_alias(session: Session, name: str, alias: str, what: Any = Model, lock: Lock = unlocked) -> Any:
     meant = select(ModelAlias.model_id).where(ModelAlias.name == name, ModelAlias.alias == alias)
-    return session.scalar(select(Model).where(Model.id == meant.scalar_subquery()))
+    return session.scalar(lock(select(what).where(Model.id == meant.scalar_subquery())))
 
 
 def next_version(session: Session, tenant_id: str, name: str) -> int:
@@ -43,6 +55,11 @@ def next_version(session: Session, tenant_id: str, name: str) -> int:
     insert_if_absent(session, ModelName, {**identity, "last_version": 0}, key=list(identity))
     counted = update(ModelName).filter_by(**identity).values(last_version=ModelName.last_version + 1)
     return session.scalars(counted.returning(ModelName.last_version)).one()
+
+
+def lock_name(session: Session, tenant_id: str, name: str) -> None:
+    row = select(ModelName.name).filter_by(tenant_id=tenant_id, name=name)
+    session.execute(row.with_for_update(key_share=True))
 
 
 def put_alias(session: Session, model: Model, alias: str) -> None:
@@ -68,20 +85,20 @@ def aliases_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str
     return found
 
 
-def page(session: Session, wanted: ModelSearch, request: PageRequest) -> Page[Model]:
-    statement = select(Model).where(*_traits(wanted.origin))
+def page(session: Session, wanted: ModelSearch, request: PageRequest) -> Page[Seen]:
+    found = Found(Model, Model, Model.id)
     if wanted.class_name is not None:
-        knows = exists().where(ModelClass.model_id == Model.id, ModelClass.name == wanted.class_name)
-        statement = statement.where(knows)
+        found = Found(Model, ModelClass, ModelClass.model_id, [ModelClass.name == wanted.class_name])
+    traits = _traits(session, wanted.origin)
     if wanted.name is not None:
-        statement = statement.where(Model.name == wanted.name)
-    return search(session, statement, Model, wanted.bounds, (wanted.sort, request))
+        traits.append(Model.name == wanted.name)
+    return search(session, found, wanted.bounds, (wanted.sort, request), traits)
 
 
-def ids_like(origin: Origin) -> Select[str] | None:
-    """The ids of the models of such an origin; None = of any."""
-    traits = _traits(origin)
-    return select(Model.id).where(*traits) if traits else None
+def of_origin(session: Session, column: Any, origin: Origin) -> list[ColumnElement[bool]]:
+    """The conditions that a column names a model of such an origin; none where it may be any."""
+    traits = _traits(session, origin)
+    return [column.in_(select(Model.id).where(*traits))] if traits else []
 
 
 def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
@@ -102,9 +119,22 @@ def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str
 
 
 def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
-    """(owner_id, name, value, split, class_name, epoch) of these owners' figures, oldest first."""
+    """(owner_id, name, value, split, class_name, epoch, dataset) of these owners' figures, oldest first.
+
+    dataset: as a spec names it; null = the one that the model is of.
+    """
     columns = (Metric.owner_id, Metric.name, Metric.value, Metric.split, Metric.class_name, Metric.epoch)
-    return session.execute(select(*columns).where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+    key = case((Dataset.uploaded, Dataset.id), else_=Dataset.name).label("dataset")
+    rows = select(*columns, key).outerjoin(Dataset, Dataset.id == Metric.dataset_id)
+    return session.execute(rows.where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+
+
+def ids_started_from(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:
+    return session.scalars(select(Model.id).where(Model.initial_model_id == model_id).limit(limit)).all()
+
+
+def newest_started_from(session: Session, model_id: str) -> tuple[int, list[str]]:
+    return newest(session, Model, Model.initial_model_id == model_id)
 
 
 def remove(session: Session, model_id: str) -> None:
@@ -115,7 +145,7 @@ def remove_metrics(session: Session, owner_id: str) -> None:
     session.execute(delete(Metric).where(Metric.owner_id == owner_id))
 
 
-def _traits(origin: Origin) -> list[Any]:
+def _traits(session: Session, origin: Origin) -> list[Any]:
     columns = {"architecture": Model.architecture, "approach": Model.approach, "recipe": Model.recipe}
     found = [
         column == getattr(origin, name)
@@ -123,9 +153,7 @@ def _traits(origin: Origin) -> list[Any]:
         if getattr(origin, name) is not None
     ]
     if origin.dataset is not None:
-        found.append(
-            Model.dataset_id.in_(
-                select(Dataset.id).where(or_(Dataset.name == origin.dataset, Dataset.id == origin.dataset))
-            )
-        )
+        # Looked up beforehand: the database plans by how many models these very datasets have.
+        named = select(Dataset.id).where(or_(Dataset.name == origin.dataset, Dataset.id == origin.dataset))
+        found.append(Model.dataset_id.in_(session.scalars(named).all()))
     return found

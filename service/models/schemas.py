@@ -8,10 +8,11 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog import ArchitectureInfo
+from core.specs import Identifier, ImportModelOptions
 from service.artifacts.schemas import ArtifactView
 from service.models.words import ModelName
 from service.platform.openapi import DIGEST_EXAMPLE
-from service.registry.labels import LabelsPatch
+from service.registry.labels import MAX_PAIRS, MAX_TAGS, Key, LabelsPatch, Tag, Value
 from service.registry.search import Bounds, ClassFilter, Origin
 
 MODEL_EXAMPLE: dict[str, Any] = {
@@ -25,6 +26,8 @@ MODEL_EXAMPLE: dict[str, Any] = {
     "architecture": "small_cnn",
     "approach": "nemo",
     "recipe": "published",
+    "origin": "trained",
+    "initial_model_id": None,
     "dataset": "digits",
     "dataset_id": "ds_019b3c5e79c97e2f8c7d6e5f4a3b2c1d",
     "dataset_digest": DIGEST_EXAMPLE,
@@ -49,6 +52,15 @@ MODEL_EXAMPLE: dict[str, Any] = {
     ],
     "created_at": "2026-01-15T10:03:41.000Z",
 }
+_IMPORT_EXAMPLE: dict[str, Any] = {
+    "upload_id": "upl_019b3c5e79c97e2f8c7d6e5f4a3b2c1d",
+    "architecture": "torchvision:resnet18",
+    "class_names": ["cat", "dog", "truck"],
+    "input_shape": [3, 224, 224],
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "name": "pets",
+}
 
 
 @dataclass(frozen=True)
@@ -63,13 +75,16 @@ class ModelSearch:
 
 
 class MetricView(BaseModel):
-    """One measured figure. `split` says which data it was measured on."""
+    """One measured figure. `dataset` and `split` say which data it was measured on."""
 
     name: str
     value: float
     split: str | None
     class_name: str | None
     epoch: int | None
+    dataset: str | None = Field(
+        None, description="As a job names it. Null: the dataset that the model is of, or no data."
+    )
 
 
 class ModelView(BaseModel):
@@ -83,19 +98,21 @@ class ModelView(BaseModel):
     aliases: list[str] = Field(description="What `name@alias` finds it by.")
     tags: list[str]
     metadata: dict[str, str]
-    job_id: str = Field(description="The job that trained it.")
+    job_id: str = Field(description="The job that trained or imported it.")
+    origin: Literal["trained", "imported"] = Field(description="imported: its weights were uploaded.")
     architecture: str
     approach: str
     recipe: str
-    dataset: str
-    dataset_id: str
-    dataset_digest: str = Field(description="sha256 over images, labels and splits.")
+    initial_model_id: str | None = Field(description="The model whose weights its training began with.")
+    dataset: str | None = Field(description="Null: imported without one.")
+    dataset_id: str | None
+    dataset_digest: str | None = Field(description="sha256 over images, labels and splits.")
     classes: list[str] = Field(description="In the order of the outputs.")
     input_shape: list[int]
     units: dict[str, int] = Field(description="Masked layers and their neurons.")
     parameters: int
     flops: int = Field(description="Multiply-accumulate operations for one image.")
-    seed: int
+    seed: int | None = Field(description="Null: imported.")
     versions: dict[str, str]
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
@@ -111,6 +128,19 @@ class ModelPatch(LabelsPatch):
 
     name: ModelName | None = Field(
         None, description="Makes the model the next version of this name; null takes it off its name."
+    )
+
+
+class ModelImport(ImportModelOptions):
+    """Weights that were trained elsewhere, to become a model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_IMPORT_EXAMPLE]})
+
+    upload_id: Identifier = Field(description="A whole upload of a safetensors file: POST /v1/uploads.")
+    name: ModelName | None = Field(None, description="Makes the model the next version of this name.")
+    tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
+    metadata: dict[Key, Value] = Field(
+        default_factory=dict, max_length=MAX_PAIRS, description="Of the job and of the model."
     )
 
 

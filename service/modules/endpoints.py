@@ -1,5 +1,6 @@
 """/v1/modules, /v1/models/{id}/modules and /v1/classes."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -7,27 +8,26 @@ from fastapi import APIRouter, Depends, Response
 from service import removal
 from service.modules import service
 from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, ModuleView
-from service.platform.dependencies import Reader, Writer
+from service.platform.dependencies import Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.platform.repeats import AskedDep
 from service.registry.etags import IfMatch, tagged
 from service.registry.labels import LabelsPatch
 
 router = APIRouter(prefix="/v1", tags=["modules"])
 
 
-@router.get("/modules", operation_id="modules_list")
-def list_modules(
-    session: Reader, page: PageDep, wanted: Annotated[ModuleSearch, Depends()]
-) -> ListOf[ModuleView]:
+@router.get("/modules", operation_id="modules_list", response_model=ListOf[ModuleView])
+def list_modules(asked: AskedDep, page: PageDep, wanted: Annotated[ModuleSearch, Depends()]) -> Response:
     """Modules, newest first unless sorted otherwise."""
-    return service.list_modules(session, wanted, page)
+    return asked.answer(partial(service.read_page, wanted=wanted, page=page))
 
 
-@router.get("/modules/{module_id}", operation_id="modules_get")
-def get_module(module_id: str, session: Reader, response: Response) -> ModuleView:
+@router.get("/modules/{module_id}", operation_id="modules_get", response_model=ModuleView)
+def get_module(module_id: str, asked: AskedDep) -> Response:
     """One module: classes, form, sizes, figures and files."""
-    return tagged(service.describe(session, module_id), response)
+    return asked.answer(partial(service.read, module_id=module_id))
 
 
 @router.patch("/modules/{module_id}", operation_id="modules_update", responses=problems(412))
@@ -38,18 +38,18 @@ def change_module(
     return tagged(service.change(session, module_id, patch, if_match), response)
 
 
-@router.get("/models/{model_id}/modules", operation_id="models_modules")
-def list_modules_of_model(model_id: str, session: Reader, page: PageDep) -> ListOf[ModuleView]:
+@router.get("/models/{model_id}/modules", operation_id="models_modules", response_model=ListOf[ModuleView])
+def list_modules_of_model(model_id: str, asked: AskedDep, page: PageDep) -> Response:
     """The modules extracted from a model, newest first."""
-    return service.list_of_model(session, model_id, page)
+    return asked.answer(partial(service.read_page_of_model, model_id=model_id, page=page))
 
 
-@router.get("/classes", operation_id="classes_list")
+@router.get("/classes", operation_id="classes_list", response_model=ListOf[ClassMatch])
 def list_modules_for_class(
-    session: Reader, page: PageDep, wanted: Annotated[ClassSearch, Depends()]
-) -> ListOf[ClassMatch]:
+    asked: AskedDep, page: PageDep, wanted: Annotated[ClassSearch, Depends()]
+) -> Response:
     """Which modules, of which models, know this class, best first by validation data."""
-    return service.list_for_class(session, wanted, page)
+    return asked.answer(partial(service.read_page_for_class, wanted=wanted, page=page))
 
 
 @router.delete(

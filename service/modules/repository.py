@@ -4,17 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, select, tuple_, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import case, delete, exists, select, tuple_
+from sqlalchemy.orm import Bundle, Session, aliased
 
 from core.specs import GATED_RECIPES
 from service.models import service as models
 from service.models.tables import Model
 from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
+from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest, fetch_page
-from service.registry.scores import UNMEASURED, column_of, measured
-from service.registry.search import newest, search
+from service.registry.reading import Seen, seen, seen_by_id
+from service.registry.scores import UNMEASURED, measured
+from service.registry.search import Found, ScoredBounds, newest, search, within
+
+_SEEN = seen(Module)
+# f1 where it is measured, else accuracy, on validation data; as the rows of the classes have it.
+_SCORE = case((Module.f1_validation > UNMEASURED, Module.f1_validation), else_=Module.accuracy_validation)
+_MATCH: Bundle[Any] = Bundle("match", Module.id, Module.revision, Module.model_id, _SCORE.label("score"))
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,8 @@ class Candidate:
     score: float | None
 
 
-def find(session: Session, module_id: str) -> Module | None:
-    return session.scalar(select(Module).where(Module.id == module_id))
+def find(session: Session, module_id: str, lock: Lock = unlocked) -> Module | None:
+    return session.scalar(lock(select(Module).where(Module.id == module_id)))
 
 
 def find_locked(session: Session, module_id: str) -> Module | None:
@@ -37,70 +44,51 @@ def find_locked(session: Session, module_id: str) -> Module | None:
     return session.scalar(row, execution_options={"populate_existing": True})
 
 
+def find_seen(session: Session, module_id: str) -> Seen | None:
+    return seen_by_id(session, Module, module_id)
+
+
 def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
     return {row.id: row for row in session.scalars(select(Module).where(Module.id.in_(module_ids)))}
 
 
-class _ByClass:
-    """The columns of a module to compare when a class is given: those beside the class, if there are any."""
-
-    id, created_at, parameters = ModuleClass.module_id, ModuleClass.created_at, ModuleClass.parameters
-    f1_validation = ModuleClass.score  # the same, of a module that has an f1
-    f1_test, accuracy_test = Module.f1_test, Module.accuracy_test
-    accuracy_validation = Module.accuracy_validation
-
-
-def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Module]:
-    statement = select(Module).where(*_equal(model_id=wanted.model_id, form=wanted.form))
-    model_ids = models.ids_like(wanted.origin)
-    if model_ids is not None:
-        statement = statement.where(Module.model_id.in_(model_ids))
-    order = (wanted.sort, request)
-    if wanted.class_name is None:
-        return search(session, statement, Module, wanted.bounds, order)
-    statement = statement.join(ModuleClass, ModuleClass.module_id == Module.id)
-    statement = statement.where(ModuleClass.name == wanted.class_name)
-    if wanted.bounds.split == "validation" and (wanted.sort == "-f1" or wanted.bounds.min_f1 is not None):
-        statement = statement.where(Module.f1_validation >= (wanted.bounds.min_f1 or 0))
-    return search(session, statement, _ByClass, wanted.bounds, order)
+def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Seen]:
+    found = Found(Module, Module, Module.id) if wanted.class_name is None else _knowing(wanted.class_name)
+    traits = [
+        *_equal(model_id=wanted.model_id, form=wanted.form),
+        *models.of_origin(session, Module.model_id, wanted.origin),
+    ]
+    return search(session, found, wanted.bounds, (wanted.sort, request), traits)
 
 
-def page_of_model(session: Session, model_id: str, request: PageRequest) -> Page[Module]:
+def page_of_model(session: Session, model_id: str, request: PageRequest) -> Page[Seen]:
     """A model's modules, newest first."""
-    statement = select(Module).where(Module.model_id == model_id)
+    statement = select(_SEEN).where(Module.model_id == model_id)
     return fetch_page(session, statement, (Module.created_at, Module.id), request)
 
 
-def best_for_class(session: Session, wanted: ClassSearch, request: PageRequest) -> Page[Module]:
-    """Modules that know the class and fit, best validation score first."""
-    statement = select(Module).join(ModuleClass, ModuleClass.module_id == Module.id)
-    statement = statement.where(
-        ModuleClass.name == wanted.name, *_equal(model_id=wanted.model_id, form=wanted.form)
+def best_for_class(session: Session, wanted: ClassSearch, request: PageRequest) -> Page[Any]:
+    """(id, revision, model_id, score) of the modules that know the class and fit, best first."""
+    bounds = ScoredBounds(
+        max_parameters=wanted.max_params,
+        min_f1=wanted.min_f1,
+        min_accuracy=wanted.min_accuracy,
+        split=wanted.split,
     )
-    if wanted.max_params is not None:
-        statement = statement.where(ModuleClass.parameters <= wanted.max_params)
-    if wanted.min_f1 is not None:
-        statement = statement.where(getattr(Module, column_of("f1", wanted.split)) >= wanted.min_f1)
-        if wanted.split == "validation":  # implied, as the score is the f1 where there is one: for the index
-            statement = statement.where(ModuleClass.score >= wanted.min_f1)
-    if wanted.min_accuracy is not None:
-        floor = getattr(Module, column_of("accuracy", wanted.split)) >= wanted.min_accuracy
-        statement = statement.where(floor)
-    return fetch_page(session, statement, (ModuleClass.score, ModuleClass.module_id), request)
+    return _knowing(wanted.name, _MATCH).page(
+        session,
+        ModuleClass.score,
+        request,
+        narrowed=within(ModuleClass, bounds),
+        traits=_equal(model_id=wanted.model_id, form=wanted.form),
+    )
 
 
 def rate(session: Session, module_id: str, scores: Mapping[str, float]) -> None:
-    """Keep figures beside the module, and the one that ranks it beside its classes."""
+    """Keep figures beside the module."""
     module = session.get_one(Module, module_id)
     for name, value in scores.items():
         setattr(module, name, value)
-    ranked = update(ModuleClass).where(ModuleClass.module_id == module_id)
-    session.execute(ranked.values(score=score_of(module)))
-
-
-def score_of(module: Module) -> float:
-    """f1 where it is measured, else accuracy, on validation data."""
-    return module.accuracy_validation if measured(module.f1_validation) is None else module.f1_validation
 
 
 def single_class_candidates(
@@ -157,6 +145,10 @@ def newest_of_model(session: Session, model_id: str) -> tuple[int, list[str]]:
 
 def remove(session: Session, module_id: str) -> None:
     session.execute(delete(Module).where(Module.id == module_id))
+
+
+def _knowing(class_name: str, told: Any = None) -> Found:
+    return Found(Module, ModuleClass, ModuleClass.module_id, [ModuleClass.name == class_name], told)
 
 
 def _equal(**wanted: str | None) -> list[Any]:

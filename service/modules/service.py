@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,12 +14,14 @@ from service.models import service as models
 from service.models.tables import Model
 from service.modules import repository
 from service.modules.repository import Candidate
-from service.modules.schemas import ClassMatch, ClassSearch, ModuleSearch, ModuleView
+from service.modules.schemas import ClassSearch, ModuleSearch, ModuleView
 from service.modules.tables import Module, ModuleClass
+from service.platform.answers import Answer
 from service.platform.errors import NoModuleForClassError, NotFoundError
+from service.platform.holding import Lock, unlocked
 from service.platform.ids import new_id
-from service.platform.pagination import ListOf, PageRequest
-from service.registry import labels
+from service.platform.pagination import PageRequest
+from service.registry import labels, reading
 from service.registry.etags import require_match
 from service.registry.labels import LabelsPatch
 from service.registry.scores import measured
@@ -40,11 +43,11 @@ class Wanted:
     model_id: str | None = None
 
 
-def get(session: Session, module_id: str) -> Module:
+def get(session: Session, module_id: str, lock: Lock = unlocked) -> Module:
     """The module, or NotFoundError."""
-    module = repository.find(session, module_id)
+    module = repository.find(session, module_id, lock)
     if module is None:
-        raise NotFoundError("There is no module with this id.")
+        raise NotFoundError.of("module", module_id)
     return module
 
 
@@ -53,7 +56,7 @@ def get_many(session: Session, module_ids: Sequence[str]) -> list[Module]:
     found = repository.find_many(session, module_ids)
     missing = [module_id for module_id in module_ids if module_id not in found]
     if missing:
-        raise NotFoundError(f"There is no module with the id {missing[0]}.")
+        raise NotFoundError.of("module", missing[0])
     return [found[module_id] for module_id in module_ids]
 
 
@@ -62,47 +65,55 @@ def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[st
     return repository.classes_of(session, module_ids)
 
 
+def read(session: Session, module_id: str) -> Answer:
+    """What `describe` tells, rendered."""
+    return reading.one(session, ("module", module_id), repository.find_seen, describe_many)
+
+
 def describe(session: Session, module_id: str) -> ModuleView:
     """One module with its figures and files."""
     return _views(session, [get(session, module_id)])[0]
+
+
+def describe_many(session: Session, module_ids: Sequence[str]) -> list[ModuleView]:
+    """What `describe` tells of each of these, in any order."""
+    return _views(session, list(repository.find_many(session, module_ids).values()))
 
 
 def change(session: Session, module_id: str, patch: LabelsPatch, if_match: str | None) -> ModuleView:
     """Change the labels of the module that the caller has seen. Raises PreconditionFailedError."""
     module = repository.find_locked(session, module_id)
     if module is None:
-        raise NotFoundError("There is no module with this id.")
+        raise NotFoundError.of("module", module_id)
     require_match(if_match, _views(session, [module])[0])
     labels.change(session, module.tenant_id, module.id, patch)
     return _views(session, [module])[0]
 
 
-def list_modules(session: Session, wanted: ModuleSearch, page: PageRequest) -> ListOf[ModuleView]:
+def read_page(session: Session, wanted: ModuleSearch, page: PageRequest) -> Answer:
     """The modules that fit, sorted."""
-    found = repository.page(session, wanted, page)
-    return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
+    return reading.page(session, repository.page(session, wanted, page), describe_many)
 
 
-def list_of_model(session: Session, model_id: str, page: PageRequest) -> ListOf[ModuleView]:
+def read_page_of_model(session: Session, model_id: str, page: PageRequest) -> Answer:
     """A model's modules, newest first."""
     found = repository.page_of_model(session, models.get(session, model_id).id, page)
-    return ListOf[ModuleView].of(_views(session, found.rows), found.next_cursor)
+    return reading.page(session, found, describe_many)
 
 
-def list_for_class(session: Session, wanted: ClassSearch, page: PageRequest) -> ListOf[ClassMatch]:
-    """Modules that know the class and fit, best first by validation data."""
+def read_page_for_class(session: Session, wanted: ClassSearch, page: PageRequest) -> Answer:
+    """Modules that know the class and fit, best first by validation data: each a `ClassMatch`."""
     found = repository.best_for_class(session, wanted, page)
-    matches = [
-        ClassMatch(
-            name=wanted.name,
-            module_id=module.id,
-            model_id=module.model_id,
-            validation_score=measured(repository.score_of(module)),
-            module=view,
-        )
-        for module, view in zip(found.rows, _views(session, found.rows), strict=True)
-    ]
-    return ListOf[ClassMatch].of(matches, found.next_cursor)
+
+    def match(row: Any) -> dict[str, Any]:
+        return {
+            "name": wanted.name,
+            "module_id": row.id,
+            "model_id": row.model_id,
+            "validation_score": measured(row.score),
+        }
+
+    return reading.page_of_named(session, found, describe_many, "module", match)
 
 
 def rate(session: Session, module_id: str, scores: Mapping[str, float]) -> None:
@@ -175,8 +186,6 @@ def record(session: Session, *, tenant_id: str, job_id: str, model_id: str, resu
             tenant_id=tenant_id,
             position=position,
             name=name,
-            parameters=module.parameters,
-            created_at=module.created_at,
         )
         for position, name in enumerate(result.classes)
     )

@@ -2,25 +2,30 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, String
+from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
-from service.platform.database import JSON_TYPE, Base, TenantOwned
-from service.registry.scores import SCORES, UNMEASURED, Scored, search_indexes
+from service.platform.database import JSON_TYPE, Base, TenantOwned, tenant_key, tenant_reference
+from service.registry.scores import SCORES, UNMEASURED, Finds, Scored, search_indexes
+from service.registry.tables import Revised
 
 
-class Module(Scored, TenantOwned, Base):
+class Module(Scored, Revised, TenantOwned, Base):
     __tablename__ = "modules"
     __table_args__ = (
-        Index("ix_modules_tenant_created", "tenant_id", "created_at", "id"),
-        *search_indexes("modules", "parameters", *SCORES),
+        tenant_key("modules"),
+        tenant_reference("model_id", "models"),
+        tenant_reference("job_id", "jobs"),
+        # Both: SQLite would else look through all of the tenant's rows.
+        Index("ix_modules_model", "model_id", "tenant_id"),
+        *search_indexes("modules", SCORES),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    model_id: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(String(64), index=True)
     form: Mapped[str] = mapped_column(String(20))
     fold_amplitudes: Mapped[bool] = mapped_column(Boolean)
     threshold: Mapped[float] = mapped_column(Float(53))
@@ -34,24 +39,24 @@ class Module(Scored, TenantOwned, Base):
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 
 
-class ModuleClass(TenantOwned, Base):
+class ModuleClass(Finds, Scored, TenantOwned, Base):
     """A class a module knows; `position` is the index of its logit in the module.
 
-    `score` (f1, else accuracy, on validation data), `parameters` and `created_at` are the module's: one index
-    finds the best, the smallest or the newest that know a class, and compares the other two on the way.
+    `score` is the module's f1, else its accuracy, on validation data: of all that know the class, the best.
     """
 
     __tablename__ = "module_classes"
     __table_args__ = (
-        Index("ix_module_classes_best", "tenant_id", "name", "score", "module_id", "parameters"),
-        Index("ix_module_classes_smallest", "tenant_id", "name", "parameters", "module_id", "score"),
-        Index("ix_module_classes_newest", "tenant_id", "name", "created_at", "module_id", "score"),
+        tenant_reference("module_id", "modules", ondelete="CASCADE"),
+        *search_indexes("module_classes", SCORES, equal=("name",), row_id="module_id"),
+        Index(
+            "ix_module_classes_by_score",
+            *("tenant_id", "name", "score", "module_id", "created_at", "parameters", *SCORES),
+        ),
     )
 
-    module_id: Mapped[str] = mapped_column(ForeignKey("modules.id", ondelete="CASCADE"), primary_key=True)
+    module_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(200))
     score: Mapped[float] = mapped_column(Float(53), default=UNMEASURED, server_default="-1")
-    parameters: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(Instant, default=db_now(), server_default="0")

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.platform.errors import (
     BodyTooLargeError,
+    HeadersTooLargeError,
     MalformedRequestError,
     ServiceError,
     UnsupportedMediaTypeError,
@@ -18,10 +19,11 @@ from service.platform.problems import problem_response
 
 MAX_BODY_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_HEADER_BYTES = 32 << 10
 # What other methods bring is read to its end and not looked at.
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # The parts of uploads are no JSON and not held in memory: their endpoint streams them and knows their size.
-_STREAMED = re.compile(r"/v1/datasets/[^/]+/uploads/[^/]+/parts/[^/]+\Z")
+_STREAMED = re.compile(r"/v1/(datasets/[^/]+/)?uploads/[^/]+/parts/[^/]+\Z")
 
 
 class BodyGuard:
@@ -61,6 +63,10 @@ class _Replay:
 
 
 def _check_target(scope: Scope) -> None:
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > MAX_HEADER_BYTES:
+        raise HeadersTooLargeError(f"The URL and all headers together may have {MAX_HEADER_BYTES} bytes.")
     if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
         raise MalformedRequestError("A NUL character is not possible in a path or query.")
 

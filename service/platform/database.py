@@ -1,15 +1,27 @@
 """Engine, sessions, and the one place where transactions end."""
 
 import math
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import JSON, Engine, MetaData, create_engine, event
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Engine,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy import exc as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -20,12 +32,18 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from service.platform.answers import kept_answers
 from service.platform.settings import Settings
 from service.platform.wakeups import Wakeups
 
 _WITHOUT_TRANSACTION = {"isolation_level": "AUTOCOMMIT"}
 # A connection that was used so recently is not asked whether it is alive: a round trip for each session.
 _ALIVE_S = 1.0
+# Of the server's silence that one may have which is only asked whether it is there: what follows waits too.
+_PING_SHARE = 0.25
+_READ_ONLY = "25006"
+_CANCELED = "57014"
+_DISK_FULL = "53100"
 
 JSON_TYPE = JSON().with_variant(JSONB(), "postgresql")
 
@@ -55,6 +73,23 @@ class TenantOwned:
     tenant_id: Mapped[str] = mapped_column(index=True)
 
 
+def tenant_key(table: str) -> Index:
+    """What `tenant_reference` to this table needs; also finds the tenant's rows."""
+    return Index(f"uq_{table}_tenant", "tenant_id", "id", unique=True)
+
+
+def tenant_reference(
+    column: str, table: str, *, ondelete: str | None = None, deferrable: bool | None = None
+) -> ForeignKeyConstraint:
+    """A foreign key that names a row of the same tenant: the database refuses another tenant's.
+
+    It makes one from `tenant_id` to the tenants unnecessary where `column` is never null. `deferrable`: of a
+    table that names itself, whose rows a backup brings back in any order; it is checked at once all the same.
+    """
+    names = [f"{table}.tenant_id", f"{table}.id"]
+    return ForeignKeyConstraint(["tenant_id", column], names, ondelete=ondelete, deferrable=deferrable)
+
+
 class Database:
     """The engine and its two kinds of session."""
 
@@ -66,11 +101,16 @@ class Database:
             self.engine = create_engine(url, pool_size=20, max_overflow=20)
             _configure_sqlite(self.engine)
         else:
-            self.engine = create_engine(
-                url, pool_size=10, max_overflow=20, connect_args={"options": "-c statement_timeout=15000"}
-            )
+            from service.platform.postgres import connect_patiently, connection_options
+
+            timeout_s = settings.database_timeout_s
+            options = connection_options(timeout_s, make_url(url).query)
+            pool = {"pool_size": 10, "max_overflow": 20, "pool_timeout": timeout_s}
+            self.engine = create_engine(url, connect_args=options, **pool)
+            connect_patiently(self.engine, timeout_s)
             _check_idle_connections(self.engine)
         self.wakeups = Wakeups(self.engine)
+        self._answers = kept_answers()
         # PostgreSQL shows each statement what is committed when it begins, in a transaction or not: reading
         # without one saves two round trips. SQLite's transactions cost nothing and show one moment.
         readers = (
@@ -95,7 +135,7 @@ class Database:
             yield session
 
     def _info(self, tenant_id: str | None) -> dict[str, Any]:
-        return {"tenant_id": tenant_id, "settings": self._settings}
+        return {"tenant_id": tenant_id, "settings": self._settings, "answers": self._answers}
 
     def dispose(self) -> None:
         self.wakeups.close()
@@ -114,6 +154,46 @@ def _only_own_rows(state: Any) -> None:
 def settings_of(session: Session) -> Settings:
     """The settings of the service that opened this session."""
     return cast(Settings, session.info["settings"])
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database cannot work now; otherwise, asking again would change nothing."""
+    # PostgreSQL says so while it takes no writes: this server is a copy, or about to become one.
+    read_only = getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY
+    return read_only or isinstance(error, sql.OperationalError | sql.InterfaceError | sql.TimeoutError)
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether nothing could be asked, or the connection was lost: whatever is asked next will fail too."""
+    return isinstance(error, sql.TimeoutError) or (
+        isinstance(error, sql.DBAPIError) and (error.connection_invalidated or error.statement is None)
+    )
+
+
+def took_too_long(error: Exception) -> bool:
+    """Whether PostgreSQL ended a statement that took longer than one may."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == _CANCELED
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the database has no room for what is written: it is there, and a small write may still fit."""
+    driver: Any = getattr(error, "orig", None)
+    if getattr(driver, "sqlstate", None) == _DISK_FULL:
+        return True
+    return getattr(driver, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def reason_of(error: sql.SQLAlchemyError) -> str:
+    """What the driver said, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error)
+
+
+def without_time_limit(connection: Connection) -> None:
+    """For work that takes as long as it takes; the connection is not to be used for other work."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET statement_timeout = 0"))
+        driven: Any = connection.connection.driver_connection
+        driven.silence_s = math.inf
 
 
 def insert_if_absent(
@@ -140,12 +220,16 @@ def _check_idle_connections(engine: Engine) -> None:
     def _taken(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
         if time.monotonic() - record.info.get("returned", -math.inf) < _ALIVE_S:
             return
+        patience_s = connection.silence_s
+        connection.silence_s = _PING_SHARE * patience_s
         try:
             alive = engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
-            raise DisconnectionError from error
+            raise sql.DisconnectionError from error
+        finally:
+            connection.silence_s = patience_s
         if not alive:
-            raise DisconnectionError
+            raise sql.DisconnectionError
 
 
 def _configure_sqlite(engine: Engine) -> None:

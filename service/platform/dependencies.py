@@ -1,17 +1,17 @@
 """What endpoints ask for: the caller, a session, the store, the settings."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from service.platform.database import Database
+from service.platform.database import Database, is_away, is_unreachable
 from service.platform.errors import ForbiddenScopeError, RateLimitedError, UnauthorizedError
 from service.platform.rate_limits import RateLimiter
 from service.platform.recent import Recent
@@ -59,8 +59,6 @@ BaseUrl = Annotated[str, Depends(get_base_url)]
 
 async def get_caller(
     request: Request,
-    database: DatabaseDep,
-    settings: SettingsDep,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     header: Annotated[str | None, Security(_HEADER)],
 ) -> Caller:
@@ -68,13 +66,20 @@ async def get_caller(
 
     Who was found is remembered for a second: so long may a key that another process revokes be good here.
     """
-    presented = bearer.credentials if bearer else header or ""
+    return await admit(request, bearer.credentials if bearer else header or "")
+
+
+async def admit(request: Request, presented: str) -> Caller:
+    """`get_caller` of the key that was presented; may be called for any route."""
+    settings: Settings = request.app.state.settings
     if settings.auth and not presented:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer cleave_...`.")
     recent: Recent[str, Caller] = request.app.state.callers
     caller = recent.get(presented)
     if caller is None:
-        caller = await run_in_threadpool(_look_up, database, settings, request.app.state.pepper, presented)
+        state = request.app.state
+        look_up = partial(_look_up, state.database, settings, state.pepper, presented)
+        caller = await state.shared.call(("caller", presented), look_up)
         recent.put(presented, caller)
     request.state.caller = caller  # for the audit log, refusals too
     await _count(caller, request)
@@ -114,9 +119,16 @@ def _look_up(database: Database, settings: Settings, pepper: bytes, presented: s
 
 
 def _note_use(database: Database, caller: Caller) -> None:
-    """The database decides by its own clock; where it cannot write now, a later request does."""
-    with suppress(OperationalError), database.write(caller.tenant_id) as session:
-        repository.note_use(session, str(caller.key_id))
+    """The database decides by its own clock; where it cannot write now, a later request does.
+
+    Raises SQLAlchemyError where it does not answer: what the request asks next would wait as long again.
+    """
+    try:
+        with database.write(caller.tenant_id) as session:
+            repository.note_use(session, str(caller.key_id))
+    except SQLAlchemyError as error:
+        if not is_away(error) or is_unreachable(error):
+            raise
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]

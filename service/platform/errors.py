@@ -22,6 +22,11 @@ class ServiceError(Exception):
 class NotFoundError(ServiceError):
     status, code, title = 404, "not_found", "Not found"
 
+    @classmethod
+    def of(cls, kind: str, row_id: str) -> "NotFoundError":
+        """There is no such thing with this id, of which no more is repeated than an id can have."""
+        return cls(f"There is no {kind} {row_id if len(row_id) <= 64 else row_id[:64] + '...'}.")
+
 
 class UnauthorizedError(ServiceError):
     status, code, title = 401, "unauthorized", "Missing or unknown API key"
@@ -73,6 +78,10 @@ class UploadIncompleteError(ConflictError):
 
 class UploadCompletedError(ConflictError):
     code, title = "upload_completed", "The upload is complete"
+
+
+class UploadInUseError(ConflictError):
+    code, title = "upload_in_use", "A job is reading the upload"
 
 
 class ModelUnnamedError(ConflictError):
@@ -143,8 +152,24 @@ class TeacherMismatchError(InvalidRequestError):
     code, title = "teacher_mismatch", "The teacher does not fit the training"
 
 
+class DatasetMismatchError(InvalidRequestError):
+    code, title = "dataset_mismatch", "The dataset does not fit the network"
+
+
+class ClassNotInDatasetError(InvalidRequestError):
+    code, title = "class_not_in_dataset", "The dataset has no such class"
+
+
+class InitialModelMismatchError(InvalidRequestError):
+    code, title = "initial_model_mismatch", "The initial model does not fit the training"
+
+
 class DataRootMissingError(InvalidRequestError):
     code, title = "data_root_missing", "The dataset's files are not available"
+
+
+class DatasetNeededError(InvalidRequestError):
+    code, title = "dataset_needed", "The model is of no dataset"
 
 
 class PartSizeError(InvalidRequestError):
@@ -161,6 +186,14 @@ class QueueFullError(ServiceError):
 
 class RateLimitedError(ServiceError):
     status, code, title, retryable = 429, "rate_limited", "Too many requests", True
+
+
+class TooManyStreamsError(ServiceError):
+    status, code, title, retryable = 429, "too_many_streams", "Too many event streams are open", True
+
+
+class HeadersTooLargeError(ServiceError):
+    status, code, title = 431, "headers_too_large", "The request's headers are too large"
 
 
 class PreconditionFailedError(ServiceError):
@@ -183,6 +216,10 @@ class StorageFullError(ServiceError):
     status, code, title, retryable = 507, "storage_full", "The service has no room", True
 
 
+class StorageQuotaError(ServiceError):
+    status, code, title = 507, "storage_quota_exceeded", "Your share of the store is used up"
+
+
 class StartupError(Exception):
     """A reason not to start, with a stable code and a message that says what to change."""
 
@@ -199,6 +236,18 @@ class StoreUnsupportedError(StartupError):
     """The artifact store that the settings name needs a package that is not installed."""
 
     code = "store_unsupported"
+
+
+class TracingUnsupportedError(StartupError):
+    """Traces were turned on without the packages that send them."""
+
+    code = "tracing_unsupported"
+
+
+class FolderNotWritableError(StartupError):
+    """A worker cannot write where attempts keep their files: every job it took would fail."""
+
+    code = "folder_not_writable"
 
 
 class NotEmptyError(StartupError):

@@ -1,6 +1,7 @@
 """/, /docs, /livez, /readyz and /version: for load balancers and people; no API key."""
 
 import errno
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,13 +12,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import migrate
 from service.platform import reference
-from service.platform.database import Database
+from service.platform.database import Database, reason_of
 from service.platform.dependencies import DatabaseDep, SettingsDep, StoreDep
 from service.platform.errors import UnavailableError
 from service.platform.openapi import problems
+from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore
 from service.platform.version import service_version
 
+_LOG = logging.getLogger(__name__)
 router = APIRouter(tags=["operation"])
 _ROOT: dict[str, Any] = {
     "name": "cleave",
@@ -98,13 +101,19 @@ def live() -> Alive:
 @router.get("/readyz", operation_id="operation_readyz", responses=problems(503))
 def ready(database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Ready:
     """Requests can be served: the database answers, its schema is this version's, artifacts can be stored."""
-    checks = {"database": _check_database(database)}
-    checks["schema"] = _check_schema(database) if checks["database"] == "ok" else "not checked"
-    checks["artifact_store"] = _check_store(store, settings.min_free_mib)
+    checks = check_parts(database, store, settings)
     failed = [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
     if failed:
         raise UnavailableError("; ".join(failed), checks=checks)
     return Ready(status="ready", checks=checks)
+
+
+def check_parts(database: Database, store: ArtifactStore, settings: Settings) -> dict[str, str]:
+    """Each part and "ok" or what is wrong with it. The reason goes to the log: it names hosts and folders."""
+    checks = {"database": _check_database(database)}
+    checks["schema"] = _check_schema(database) if checks["database"] == "ok" else "not checked"
+    checks["artifact_store"] = _check_store(store, settings.min_free_mib)
+    return checks
 
 
 @router.get("/version", operation_id="operation_version")
@@ -118,6 +127,7 @@ def _check_database(database: Database) -> str:
         with database.read() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
+        _LOG.warning("not ready: the database does not answer: %s", reason_of(error))
         return f"does not answer ({type(error).__name__})"
     return "ok"
 
@@ -126,14 +136,22 @@ def _check_schema(database: Database) -> str:
     try:
         revision = migrate.current(database.engine)
     except SQLAlchemyError as error:
+        _LOG.warning("not ready: the schema cannot be read: %s", reason_of(error))
         return f"cannot be read ({type(error).__name__})"
-    return "ok" if revision == migrate.head() else f"is at {revision}; run `cleave db upgrade`"
+    # A newer one is served, as at the start: during an upgrade the database is ahead of what still runs, and
+    # a balancer must not take all of it away at once.
+    if revision == migrate.head() or (revision is not None and revision not in migrate.revisions()):
+        return "ok"
+    state = f"{'has no tables' if revision is None else f'is at {revision}'}; run `cleave db upgrade`"
+    _LOG.warning("not ready: the schema %s", state)
+    return state
 
 
 def _check_store(store: ArtifactStore, min_free_mib: int) -> str:
     try:
         store.check_writable(min_free_mib << 20)
     except OSError as error:
+        _LOG.warning("not ready: the artifact store takes nothing: %s", error)
         if error.errno in _FULL:
             return f"is full ({error.strerror})"
         return f"cannot be written ({type(error).__name__})"

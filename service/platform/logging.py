@@ -4,11 +4,13 @@ import logging
 import logging.config
 import re
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
 
-from service.platform.settings import Settings
+from service.platform import tracing
+from service.platform.settings import Diagnostics
 
 _SECRET_NAMES = re.compile(r"authorization|api_?key|secret|token|password|pepper", re.IGNORECASE)
 _SECRET_VALUES = (
@@ -18,16 +20,24 @@ _SECRET_VALUES = (
     (re.compile(r"(?i)\b(password=)[^\s&'\"]+"), r"\1[redacted]"),
     (re.compile(r"whsec_[0-9A-Za-z+/=_-]+"), "whsec_[redacted]"),
     # Signed links and tickets of streams open what they name to whoever has them.
-    (re.compile(r"(?i)([?&](?:sig|ticket)=)[^&\s'\"]+"), r"\1[redacted]"),
+    (
+        re.compile(r"(?i)([?&](?:sig|ticket|x-amz-signature|x-amz-security-token)=)[^&\s'\"]+"),
+        r"\1[redacted]",
+    ),
+)
+# What every one of them begins with, so that most texts are looked at once.
+_SUSPECT = re.compile(
+    r"cleave_|bearer\s|://|password=|whsec_|[?&](?:sig|ticket|x-amz-[a-z-]+)=", re.IGNORECASE
 )
 # Numbers under such a name are not secrets: a lease token is a counter.
 _PLAIN = (int, float, bool, type(None))
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: Diagnostics) -> None:
     """Set up structlog and the standard library's logging for this process."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([tracing.add_ids] if settings.otel else []),
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -40,9 +50,10 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=False,
     )
     logging.config.dictConfig(_standard_config(settings, shared))
+    logging.captureWarnings(capture=True)
 
 
-def _standard_config(settings: Settings, shared: list[structlog.typing.Processor]) -> dict[str, Any]:
+def _standard_config(settings: Diagnostics, shared: list[structlog.typing.Processor]) -> dict[str, Any]:
     final: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if settings.log_format == "json":
         final += [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
@@ -67,6 +78,9 @@ def _standard_config(settings: Settings, shared: list[structlog.typing.Processor
             "uvicorn.error": {"handlers": [], "propagate": True},
             "uvicorn.access": quiet,
             "alembic": {"level": "WARNING"},
+            # What they write below is no use to us and opens doors: botocore each signature it makes, httpx
+            # the URLs of receivers, which often have their secret in the path.
+            **{name: {"level": "WARNING"} for name in ("botocore", "httpx", "httpcore")},
         },
     }
 
@@ -77,13 +91,18 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 
 def _clean(name: str, value: Any) -> Any:
-    if _SECRET_NAMES.search(name) and not isinstance(value, _PLAIN):
+    if _names_secret(name) and not isinstance(value, _PLAIN):
         return "[redacted]"
     if isinstance(value, dict):
         return {key: _clean(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean("", item) for item in value]
-    if isinstance(value, str):
+    if isinstance(value, str) and _SUSPECT.search(value):
         for pattern, replacement in _SECRET_VALUES:
             value = pattern.sub(replacement, value)
     return value
+
+
+@lru_cache(1000)
+def _names_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None

@@ -5,13 +5,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.platform.openapi_parts import add_links, problem_reference, problem_responses
+from service.platform.openapi_parts import (
+    add_links,
+    add_next_link,
+    explain_parameters,
+    problem_reference,
+    problem_responses,
+)
 from service.platform.problems import Problem
 from service.platform.scopes import scope_for
 
 DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
-_EVERYWHERE = (400, 401, 422, 500, 503)
+_EVERYWHERE = (400, 401, 422, 431, 500, 503)
 _WITH_BODY = (413, 415)
 
 DESCRIPTION = """\
@@ -69,14 +75,36 @@ def build(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = definition
     for schema in schemas.values():
         _require_discriminators(schema, schemas)
+        _close_patterns(schema)
+        if "examples" in schema:
+            schema["examples"] = [_with_nulls(example, schema, schemas) for example in schema["examples"]]
     _require_discriminators(document["paths"], schemas)
     document["components"]["responses"] = problem_responses()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _declare_scope(method, operation)
             _complete(operation, schemas, _common_errors(path, operation))
+            explain_parameters(operation)
     add_links(document)
     return document
+
+
+def _with_nulls(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    """The example with its fields that are null, which the framework leaves out of the document."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
+    if len(choices) == 1:
+        return _with_nulls(example, choices[0], schemas)
+    if isinstance(example, list):
+        return [_with_nulls(item, schema.get("items", {}), schemas) for item in example]
+    if not isinstance(example, dict):
+        return example
+    fields = schema.get("properties", {})
+    absent = {
+        name: None for name in schema.get("required", []) if {"type": "null"} in fields[name].get("anyOf", [])
+    }
+    return absent | {name: _with_nulls(item, fields.get(name, {}), schemas) for name, item in example.items()}
 
 
 def _require_discriminators(node: Any, schemas: dict[str, Any]) -> None:
@@ -92,6 +120,18 @@ def _require_discriminators(node: Any, schemas: dict[str, Any]) -> None:
                 kind["required"] = sorted({*kind.get("required", []), told["propertyName"]})
         for item in node.values():
             _require_discriminators(item, schemas)
+
+
+def _close_patterns(node: Any) -> None:
+    """Keys that must match a pattern: pydantic refuses all others, and its schema does not say so."""
+    if isinstance(node, list):
+        for item in node:
+            _close_patterns(item)
+    elif isinstance(node, dict):
+        if "patternProperties" in node:
+            node.setdefault("additionalProperties", False)
+        for item in node.values():
+            _close_patterns(item)
 
 
 def _declare_scope(method: str, operation: dict[str, Any]) -> None:
@@ -119,6 +159,8 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any], errors: tuple[
     for status in responses:
         if status >= "4":
             responses[status] = problem_reference(int(status))
+    if any(parameter["name"] == "after" for parameter in operation.get("parameters", [])):
+        add_next_link(responses["200"])
     bodies = [operation.get("requestBody", {})]
     bodies += [response for status, response in responses.items() if status.startswith("2")]
     for body in bodies:

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Float, Integer, Select, String, literal, tuple_
+from sqlalchemy import ColumnElement, Float, Integer, Select, String, literal, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.platform.clock import Instant
 from service.platform.errors import CursorMismatchError, InvalidCursorError
+from service.platform.links import tell_next
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -54,6 +55,7 @@ class ListOf(BaseModel, Generic[ItemT]):
 
     @classmethod
     def of(cls, items: Sequence[ItemT], next_cursor: str | None = None) -> "ListOf[ItemT]":
+        tell_next(next_cursor)
         return cls(data=list(items), has_more=next_cursor is not None, next_cursor=next_cursor)
 
 
@@ -86,17 +88,56 @@ def fetch_page(
     Raises:
         InvalidCursorError, CursorMismatchError: the cursor is none, or one of another list.
     """
+    return _rows(session, _paged(statement, keys, page, ascending=ascending), len(keys), page)
+
+
+def fetch_page_found(
+    session: Session,
+    found: Select[Any],
+    keys: Sequence[Key],
+    page: PageRequest,
+    *,
+    ascending: bool = False,
+    told: tuple[Any, Key],
+) -> Page[Any]:
+    """`fetch_page` of what the rows of `found` stand for, which is read of the page's rows only.
+
+    However many rows have to be looked at, an index that has all that is asked of them is enough.
+
+    Args:
+        found: Of which nothing but the keys is read.
+        told: What is answered for each, and its column that the last key is equal to.
+
+    Raises:
+        InvalidCursorError, CursorMismatchError: the cursor is none, or one of another list.
+    """
+    what, row_id = told
+    inner = list(_paged(found, keys, page, ascending=ascending).subquery().c)
+    outer = select(what, *inner).join(inner[0].table, inner[-1] == row_id)
+    return _rows(session, outer.order_by(*_in_order(inner, ascending=ascending)), len(keys), page)
+
+
+def _paged(statement: Select[Any], keys: Sequence[Key], page: PageRequest, *, ascending: bool) -> Select[Any]:
+    """The rows of the page, and one to see whether there are more, with their keys at the end."""
     if page.after is not None:
         values = _decode(page.after, keys, page.source)
         here = tuple_(*(literal(v, k.type) for k, v in zip(keys, values, strict=True)))
         statement = statement.where(tuple_(*keys) > here if ascending else tuple_(*keys) < here)
     # Labelled: a bare `-Row.id` beside the row itself takes the place of the row's own id.
     shown = [key.label(f"key_{index}") for index, key in enumerate(keys)]
-    order = [key.asc() if ascending else key.desc() for key in keys]
-    found = session.execute(statement.add_columns(*shown).order_by(*order).limit(page.limit + 1)).all()
-    rows = [found_row[0] for found_row in found[: page.limit]]
+    ordered = statement.add_columns(*shown).order_by(*_in_order(keys, ascending=ascending))
+    return ordered.limit(page.limit + 1)
+
+
+def _in_order(keys: Sequence[Any], *, ascending: bool) -> list[Any]:
+    return [key.asc() if ascending else key.desc() for key in keys]
+
+
+def _rows(session: Session, statement: Select[Any], keys: int, page: PageRequest) -> Page[Any]:
+    found = session.execute(statement).all()
     more = len(found) > page.limit
-    return Page(rows=rows, next_cursor=_encode(found[page.limit - 1][1:], page.source) if more else None)
+    cursor = _encode(found[page.limit - 1][-keys:], page.source) if more else None
+    return Page(rows=[row[0] for row in found[: page.limit]], next_cursor=cursor)
 
 
 def _source(request: Request) -> str:

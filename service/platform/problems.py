@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.platform.database import is_away
 from service.platform.errors import InvalidRequestError, ServiceError, UnauthorizedError, UnavailableError
 from service.platform.validation import describe_errors, headline_code, summarise
 
@@ -158,7 +159,7 @@ def database_refusal(error: Exception) -> UnavailableError | None:
     if getattr(getattr(error, "orig", None), "sqlstate", None) in _UNDEFINED or _ABSENT.match(reason):
         return DatabaseNotMigratedError("The database lacks tables of this version; run `cleave db upgrade`.")
     # The bare class is what SQLite raises for a file that is no database.
-    if isinstance(error, sql.OperationalError | sql.TimeoutError) or type(error) is sql.DatabaseError:
+    if is_away(error) or type(error) is sql.DatabaseError:
         return UnavailableError("The database does not answer. Try again in a moment.")
     return None
 

@@ -10,17 +10,30 @@ Document = Mapping[str, Any]
 # Nothing may be loaded or run, whatever a description holds.
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 _LONGEST_DEFAULT = 60
+# The framework's word for an answer that nothing else is told of.
+_SAYS_NOTHING = "Successful Response"
+# From here on a bound is what a column holds, and says nothing to a caller.
+_BOUNDLESS = 2**53
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 code, pre { font: 14px/1.4 ui-monospace, monospace; }
-pre { overflow-x: auto; padding: .6rem; background: #8882; border-radius: 4px; }
+pre { overflow: auto; max-height: 28rem; padding: .6rem; background: #8882; border-radius: 4px; }
 details { border-bottom: 1px solid #8884; }
-details > div { padding: 0 0 1rem 1rem; }
+details > div { padding: 0 0 1rem 1rem; scroll-margin-top: 4rem; }
 summary { cursor: pointer; padding: .3rem 0; }
 summary b { display: inline-block; min-width: 4.2rem; }
 table { border-collapse: collapse; }
 td, th { text-align: left; vertical-align: top; padding: .15rem .8rem .15rem 0; }
+small { opacity: .75; margin-left: .5rem; }
+nav a { margin-right: .8rem; }
+@media (max-width: 45rem) {
+  table, tbody, tr, td { display: block; overflow-wrap: anywhere; }
+  tr { padding: .3rem 0; }
+  tr:has(th) { display: none; }
+  td:first-child { font-weight: bold; }
+  small { display: block; margin: 0 0 0 1rem; }
+}
 """
 
 
@@ -30,6 +43,8 @@ def page(document: Document) -> str:
     info = document["info"]
     paragraphs = "".join(f"<p>{_text(part)}</p>" for part in info["description"].strip().split("\n\n"))
     sections = "".join(_section(tag, document) for tag in document["tags"])
+    names = [*(tag["name"] for tag in document["tags"]), "schemas"]
+    links = " ".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in names)
     types = "".join(_fold(f"<code>{escape(name)}</code>", _schema(s), name) for name, s in schemas.items())
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -37,7 +52,7 @@ def page(document: Document) -> str:
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>{paragraphs}"
         '<p>The same for programs: <a href="openapi.json">openapi.json</a>.</p>'
-        f"{sections}<h2>schemas</h2>{types}</body></html>"
+        f'<nav>{links}</nav>{sections}<h2 id="schemas">schemas</h2>{types}</body></html>'
     )
 
 
@@ -45,7 +60,8 @@ def _section(tag: Document, document: Document) -> str:
     found = [
         _operation(*entry, document) for entry in _operations(document) if tag["name"] in entry[2]["tags"]
     ]
-    return f"<h2>{escape(tag['name'])}</h2><p>{_text(tag['description'])}</p>{''.join(found)}"
+    name = escape(tag["name"])
+    return f'<h2 id="{name}">{name}</h2><p>{_text(tag["description"])}</p>' + "".join(found)
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -70,16 +86,29 @@ def _operation(method: str, path: str, operation: Document, document: Document) 
             parts.append(_content(f"{status}: {_text(shared['description'])}", {}))
             continue
         media: Document = next(iter(response.get("content", {}).values()), {})
-        parts.append(_content(f"{status}: {_text(response['description'])}", media))
-    return _fold(f"<b>{method}</b> <code>{escape(path)}</code>", "".join(parts), operation["operationId"])
+        said = response["description"]
+        title = status if said == _SAYS_NOTHING else f"{status}: {_text(said)}"
+        parts.append(_content(title, media))
+    head = f"<b>{method}</b> <code>{escape(path)}</code> <small>{_gist(operation)}</small>"
+    return _fold(head, "".join(parts), operation["operationId"])
+
+
+def _gist(operation: Document) -> str:
+    """What the operation does, in the first sentence that is told of it."""
+    told = " ".join(operation.get("description", "").split())
+    return _text(told.partition(". ")[0].removesuffix("."))
 
 
 def _content(title: str, media: Document) -> str:
     """A body or an answer: its type, and what it looks like."""
     examples = [example["value"] for example in media.get("examples", {}).values()]
     examples += [media["example"]] if "example" in media else []
-    shown = "".join(f"<pre>{escape(json.dumps(e, indent=2, ensure_ascii=False))}</pre>" for e in examples)
+    shown = "".join(f"<pre>{escape(_written(example))}</pre>" for example in examples)
     return f"<h4>{title} {_type(media['schema']) if 'schema' in media else ''}</h4>{shown}"
+
+
+def _written(example: Any) -> str:
+    return example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
 
 
 def _schema(schema: Document) -> str:
@@ -128,7 +157,8 @@ def _type_text(schema: Document) -> str:
 
 def _bounds(schema: Document) -> str:
     names = {"minimum": "&ge;", "exclusiveMinimum": "&gt;", "maximum": "&le;", "exclusiveMaximum": "&lt;"}
-    told = [f"{sign} {schema[name]:.10g}" for name, sign in names.items() if name in schema]
+    bounds = {name: schema[name] for name in names if abs(schema.get(name, _BOUNDLESS)) < _BOUNDLESS}
+    told = [f"{names[name]} {bound:.10g}" for name, bound in bounds.items()]
     return f" {', '.join(told)}" if told else ""
 
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import AbstractContextManager
 
 import structlog
 from fastapi import Request
@@ -11,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.platform import links, tracing
 from service.platform.errors import UnknownParameterError
 from service.platform.ids import new_id
 
@@ -34,6 +36,7 @@ class RequestFrame:
         request_id = given if _ID_FORM.match(given) else new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         begun, status = time.perf_counter(), 500
+        links.begin()
 
         async def tag(message: Message) -> None:
             nonlocal status
@@ -42,26 +45,53 @@ class RequestFrame:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers.update(scope["state"].get("headers", {}))
+                links.add_next(scope, message)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), _span(scope):
             try:
                 await self._app(scope, receive, tag)
             finally:
                 _write_line(scope, status, time.perf_counter() - begun)
+                if tracing.is_on():
+                    _describe(scope, status, request_id)
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, not the path: paths hold identifiers and whatever a scanner sends."""
+    return getattr(scope.get("route"), "path", "unmatched")
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
-    """The route's template, not the path: paths hold identifiers and whatever a scanner sends."""
-    route = scope.get("route")
     write = _log.debug if scope["path"] in _QUIET else _log.info
     write(
         "request",
         method=scope["method"],
-        route=getattr(route, "path", "unmatched"),
+        route=_route(scope),
         status=status,
         milliseconds=round(seconds * 1000, 1),
     )
+
+
+def _span(scope: Scope) -> AbstractContextManager[None]:
+    """Part of the caller's trace, if it names one."""
+    if not tracing.is_on() or scope["path"] in _QUIET:
+        return tracing.NO_SPAN
+    return tracing.span(scope["method"], kind="server", parent=Headers(scope=scope).get("traceparent", ""))
+
+
+def _describe(scope: Scope, status: int, request_id: str) -> None:
+    tracing.rename(f"{scope['method']} {_route(scope)}")
+    tracing.note(
+        {
+            "http.request.method": scope["method"],
+            "http.route": _route(scope),
+            "http.response.status_code": status,
+            "cleave.request.id": request_id,
+        }
+    )
+    if status >= 500:
+        tracing.fail(str(status))
 
 
 async def refuse_unknown_query(request: Request) -> None:

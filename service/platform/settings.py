@@ -1,5 +1,6 @@
 """The only reader of the environment."""
 
+import difflib
 import ipaddress
 import os
 import re
@@ -10,26 +11,40 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 # Resolved by service.folder_broker.
 FOLDER_SCHEME = "cleavefolder"
 _BROKERS = {"redis", "rediss"}
+# The command line reads these itself.
+_OF_THE_COMMAND_LINE = ("CLEAVE_URL", "CLEAVE_API_KEY")
 _DRIVERS = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 
 
-class Settings(BaseSettings):
-    """Every setting is an environment variable `CLEAVE_<NAME>`; the defaults are the embedded mode."""
+class Diagnostics(BaseSettings):
+    """What a process tells about its work: all that a runner needs of the settings."""
 
     # Hidden, because a refused value may be a URL with a password.
     model_config = SettingsConfigDict(
         env_prefix="CLEAVE_", env_file=None, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otel: bool = Field(False, description="Send traces by OTLP, whereto the variables OTEL_* say.")
+
+
+class Settings(Diagnostics):
+    """Every setting is an environment variable `CLEAVE_<NAME>`; the defaults are the embedded mode."""
+
     data_dir: Path = Field(Path(".cleave"), description="Where the embedded mode keeps everything.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder.")
+    database_timeout_s: float = Field(
+        20.0, ge=1, description="PostgreSQL: a server that says nothing for this long counts as away."
+    )
     broker_url: str | None = Field(None, description="redis://...; default: a folder in the data folder.")
+    broker_timeout_s: float = Field(
+        5.0, ge=1, description="Redis: a server that says nothing for this long counts as away."
+    )
     broker_prefix: str = Field("cleave:", description="Prefix of every key in Redis.")
     artifact_url: str | None = Field(
         None, description="file:///... or s3://BUCKET/PREFIX; default: a folder in the data folder."
@@ -85,6 +100,9 @@ class Settings(BaseSettings):
     tenant_max_queued: int | None = Field(
         None, ge=0, description="Jobs of one tenant that wait, unless it has its own limit."
     )
+    tenant_max_stored_mib: int | None = Field(
+        None, ge=0, description="What one tenant may store, unless it has its own limit."
+    )
     checkpoints_kept_days: float | None = Field(
         None, gt=0, description="Checkpoints of jobs that ended longer ago go; none: they stay for a retry."
     )
@@ -95,6 +113,9 @@ class Settings(BaseSettings):
         None,
         pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$",
         description="Requests of one API key, e.g. 600/minute; none: any number.",
+    )
+    max_streams_per_key: int = Field(
+        100, ge=1, description="Event streams and held reads of events that one key may have open."
     )
     audit_kept_days: float | None = Field(
         365.0, ge=1, description="Rows of the audit log older than this go; none: they stay."
@@ -107,8 +128,6 @@ class Settings(BaseSettings):
     gc_grace_hours: float | None = Field(
         None, gt=0, description="Stored files that nothing names any more go after so long; none: they stay."
     )
-    log_format: Literal["console", "json"] = "console"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("database_url")
     @classmethod
@@ -200,11 +219,21 @@ def _is_redis(url: str) -> bool:
 
 
 def _is_supported(url: str) -> bool:
+    from sqlalchemy.engine import make_url  # not for a runner, which reads its `Diagnostics` here
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parsed = make_url(url)
         return (parsed.get_backend_name(), parsed.get_driver_name()) in _DRIVERS
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         return False
+
+
+def unknown_variables() -> list[tuple[str, str | None]]:
+    """Variables that look like a setting and are none, each with the one that may be meant."""
+    known = [*(f"CLEAVE_{name.upper()}" for name in Settings.model_fields), *_OF_THE_COMMAND_LINE]
+    found = sorted(name for name in os.environ if name.startswith("CLEAVE_") and name not in known)
+    return [(name, next(iter(difflib.get_close_matches(name, known, 1)), None)) for name in found]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

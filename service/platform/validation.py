@@ -78,4 +78,6 @@ def _message(item: dict[str, Any]) -> str:
     """Pydantic's sentence, except where it repeats the caller's value."""
     if item["type"] == "union_tag_invalid":
         return f"must be one of {item['ctx']['expected_tags']}"
+    if item["msg"] == "Extra inputs are not permitted":
+        return "There is no such field; /docs lists those there are"
     return str(item["msg"]).removeprefix("Value error, ")

@@ -9,11 +9,11 @@ from service.artifacts.schemas import ArtifactView
 from service.compositions import service as compositions
 from service.compositions.schemas import CompositionView
 from service.models import service as models
-from service.models.schemas import MetricView
+from service.models.schemas import MetricView, ModelView
 from service.modules import service as modules
 from service.modules.schemas import ModuleView
 from service.provenance import lineage
-from service.provenance.schemas import CardView, LineageView
+from service.provenance.schemas import CardView, LineageView, Origin
 
 _SIZES = ("parameters", "parameter_rate", "flops", "flops_rate", "retention_rate")
 
@@ -25,9 +25,8 @@ def of_model(session: Session, model_id: str) -> CardView:
     return CardView(
         id=view.id,
         kind="model",
-        title=f"{name}{view.architecture} for {view.dataset}",
-        summary=f"A {view.architecture} trained on {view.dataset} by {view.approach}, recipe {view.recipe}, "
-        "whose neurons organise themselves by class, so that it can be cut into modules.",
+        title=f"{name}{view.architecture} for {_told(view.dataset)}",
+        summary=_summary(view),
         properties={
             **{n: getattr(view, n) for n in ("architecture", "approach", "recipe", "input_shape", "seed")},
             **{n: getattr(view, n) for n in ("parameters", "flops")},
@@ -36,7 +35,7 @@ def of_model(session: Session, model_id: str) -> CardView:
         metrics=view.metrics,
         lineage=of,
         intended_use=[
-            f"Telling apart the {len(view.classes)} classes of {view.dataset}.",
+            f"Telling apart the {len(view.classes)} classes of {_told(view.dataset)}.",
             "Cutting out modules, and composing them into smaller classifiers.",
         ],
         limits=_limits(view.classes, of, view.metrics),
@@ -66,8 +65,8 @@ def _of_network(view: ModuleView | CompositionView, of: LineageView, made_of: st
         id=view.id,
         kind=of.kind,
         title=f"{of.model.architecture} for {', '.join(view.classes)}",
-        summary=f"{made_of}, out of a {of.model.architecture} that was trained on {of.model.dataset} by "
-        f"{of.model.approach}, recipe {of.model.recipe}; form {view.form}{folded}.",
+        summary=f"{made_of}, out of a {of.model.architecture} that was {_made(of.model)}; "
+        f"form {view.form}{folded}.",
         properties={"form": view.form, **{name: getattr(view, name) for name in _SIZES}},
         classes=view.classes,
         metrics=view.metrics,
@@ -80,14 +79,37 @@ def _of_network(view: ModuleView | CompositionView, of: LineageView, made_of: st
     )
 
 
+def _summary(view: ModelView) -> str:
+    if view.origin == "imported":
+        return f"A {view.architecture} that was trained elsewhere; its weights were uploaded."
+    return (
+        f"A {view.architecture} trained on {view.dataset} by {view.approach}, recipe {view.recipe}, "
+        "whose neurons organise themselves by class, so that it can be cut into modules."
+    )
+
+
+def _made(model: Origin) -> str:
+    if model.origin == "imported":
+        return "trained elsewhere and imported"
+    return f"trained on {model.dataset} by {model.approach}, recipe {model.recipe}"
+
+
+def _told(dataset: str | None) -> str:
+    return dataset or "a dataset that is not on record"
+
+
 def _purpose(classes: Sequence[str], of: LineageView) -> str:
     if len(classes) == 1:
-        return f"Telling images of {classes[0]} from the other classes of {of.model.dataset}."
-    return f"Telling apart {', '.join(classes)} of {of.model.dataset}; or as a part of a larger composition."
+        return f"Telling images of {classes[0]} from the other classes of {_told(of.model.dataset)}."
+    names = ", ".join(classes)
+    return f"Telling apart {names} of {_told(of.model.dataset)}; or as a part of a larger composition."
 
 
 def _limits(classes: Sequence[str], of: LineageView, metrics: Sequence[MetricView]) -> list[str]:
-    found = [f"Its figures are of images like those of {of.model.dataset}; on others it was not measured."]
+    like = ", ".join(sorted({metric.dataset or _told(of.model.dataset) for metric in metrics}))
+    found = (
+        [f"Its figures are of images like those of {like}; on others it was not measured."] if like else []
+    )
     if len(classes) == 1:
         found.append("Its one output is a score to compare with a threshold, not a probability.")
     else:

@@ -1,4 +1,4 @@
-"""Models, or modules, side by side: what they are, how large, how good."""
+"""Models, modules or compositions side by side: what they are, how large, how good."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Query
 from sqlalchemy.orm import Session
 
+from service.compositions import service as compositions
+from service.compositions.schemas import CompositionView
 from service.models import service as models
 from service.models.schemas import ModelView
 from service.modules import service as modules
@@ -20,6 +22,10 @@ _OF_MODELS = (
 )  # fmt: skip
 _OF_MODULES = (
     "model_id", "classes", "form", "fold_amplitudes", "threshold", "mask_digest", "retention_rate",
+    "parameters", "parameter_rate", "flops", "flops_rate",
+)  # fmt: skip
+_OF_COMPOSITIONS = (
+    "model_id", "module_ids", "classes", "strategy", "form", "fold_amplitudes", "ready", "retention_rate",
     "parameters", "parameter_rate", "flops", "flops_rate",
 )  # fmt: skip
 
@@ -38,6 +44,11 @@ def of_modules(session: Session, ids: str) -> ComparisonView:
     return _compare([modules.describe(session, one) for one in _split(ids)], _OF_MODULES)
 
 
+def of_compositions(session: Session, ids: str) -> ComparisonView:
+    """Raises NotFoundError, InvalidRequestError."""
+    return _compare([compositions.describe(session, one) for one in _split(ids)], _OF_COMPOSITIONS)
+
+
 def _split(ids: str) -> list[str]:
     found = [one.strip() for one in ids.split(",")]
     if not 2 <= len(found) <= MOST or not all(found):
@@ -47,12 +58,15 @@ def _split(ids: str) -> list[str]:
     return found
 
 
-def _compare(views: Sequence[ModelView | ModuleView], names: Sequence[str]) -> ComparisonView:
+def _compare(
+    views: Sequence[ModelView | ModuleView | CompositionView], names: Sequence[str]
+) -> ComparisonView:
     rows = [_row(name, [getattr(view, name) for view in views]) for name in names]
-    figures = [{(m.name, m.split, m.class_name): m.value for m in view.metrics} for view in views]
+    figures = [{(m.name, m.split, m.class_name, m.dataset): m.value for m in view.metrics} for view in views]
     for key in dict.fromkeys(key for of_one in figures for key in of_one):
         row = _row(key[0], [of_one.get(key) for of_one in figures], measured=True)
-        rows.append(row.model_copy(update={"split": key[1], "class_name": key[2]}))
+        data = {"split": key[1], "class_name": key[2], "dataset": key[3]}
+        rows.append(row.model_copy(update=data))
     return ComparisonView(ids=[view.id for view in views], rows=rows)
 
 

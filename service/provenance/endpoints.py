@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Response
 from sqlalchemy.orm import Session
 
 from service.platform.dependencies import Reader
+from service.platform.openapi import problems
 from service.provenance import cards, comparison, lineage
 from service.provenance.comparison import Ids
 from service.provenance.markdown import markdown
@@ -24,16 +25,27 @@ _CARD: dict[int | str, dict[str, Any]] = {
 Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]
 
 
-@router.get("/models/compare", operation_id="models_compare", tags=["models"])
+@router.get("/models/compare", operation_id="models_compare", tags=["models"], responses=problems(404))
 def compare_models(session: Reader, ids: Ids) -> ComparisonView:
     """Models side by side, with what differs."""
     return comparison.of_models(session, ids)
 
 
-@router.get("/modules/compare", operation_id="modules_compare", tags=["modules"])
+@router.get("/modules/compare", operation_id="modules_compare", tags=["modules"], responses=problems(404))
 def compare_modules(session: Reader, ids: Ids) -> ComparisonView:
     """Modules side by side, with what differs."""
     return comparison.of_modules(session, ids)
+
+
+@router.get(
+    "/compositions/compare",
+    operation_id="compositions_compare",
+    tags=["compositions"],
+    responses=problems(404),
+)
+def compare_compositions(session: Reader, ids: Ids) -> ComparisonView:
+    """Compositions side by side, with what differs; figures of one that is not built yet are null."""
+    return comparison.of_compositions(session, ids)
 
 
 @router.get("/models/{model_id}/lineage", operation_id="models_lineage", tags=["models"])

@@ -25,6 +25,7 @@ def of_model(session: Session, model_id: str) -> LineageView:
         made_of=[],
         modules=_users(modules.newest_of_model(session, origin.id)),
         compositions=_users(compositions.newest_of_model(session, origin.id)),
+        models=_users(models.newest_started_from(session, origin.id)),
     )
 
 
@@ -39,6 +40,7 @@ def of_module(session: Session, module_id: str) -> LineageView:
         made_of=[],
         modules=_NOTHING,
         compositions=_users(compositions.newest_with_module(session, module.id)),
+        models=_NOTHING,
     )
 
 
@@ -53,11 +55,12 @@ def of_composition(session: Session, composition_id: str) -> LineageView:
         made_of=compositions.describe(session, composition.id).module_ids,
         modules=_NOTHING,
         compositions=_NOTHING,
+        models=_NOTHING,
     )
 
 
 def _origin(session: Session, model: Model) -> Origin:
-    dataset = datasets.by_ids(session, [model.dataset_id])[model.dataset_id]
+    dataset = datasets.of_model(session, model.dataset_id)
     job = jobs.get(session, model.job_id)
     made_by = _made_by(session, model.job_id)
     return Origin(
@@ -67,9 +70,12 @@ def _origin(session: Session, model: Model) -> Origin:
         architecture=model.architecture,
         approach=model.approach,
         recipe=model.recipe,
-        dataset_id=dataset.id,
-        dataset=dataset.name,
-        dataset_digest=dataset.digest or "",
+        origin=model.origin,
+        dataset_id=model.dataset_id,
+        dataset=dataset and dataset.name,
+        dataset_digest=dataset and (dataset.digest or ""),
+        source_sha256=job.spec.get("sha256"),
+        initial_model_id=model.initial_model_id,
         teacher_model_id=job.spec.get("teacher_model_id"),
         made_by=made_by.model_copy(update={"seed": model.seed, "versions": model.versions}),
     )

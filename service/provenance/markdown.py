@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from service.models.schemas import MetricView
 from service.provenance.schemas import CardView, LineageView, Value
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -52,8 +53,12 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def _figures(card: CardView) -> str:
     if not card.metrics:
         return "None."
-    rows = [(m.name, m.split or "", m.class_name or "all", f"{m.value:.4g}") for m in card.metrics]
+    rows = [(m.name, _data(m), m.class_name or "all", f"{m.value:.4g}") for m in card.metrics]
     return _table(("figure", "data", "class", "value"), rows)
+
+
+def _data(metric: MetricView) -> str:
+    return f"{metric.dataset}, {metric.split}" if metric.dataset else metric.split or ""
 
 
 def _told(value: Value) -> str:
@@ -70,6 +75,8 @@ def _origins(lineage: LineageView) -> str:
         f"seed {model.made_by.seed}, spec sha256 {model.made_by.spec_sha256}",
         f"code: {', '.join(f'{name} {version}' for name, version in model.made_by.versions.items())}",
     ]
+    if model.initial_model_id is not None:
+        lines.append(f"its training began with the weights of {model.initial_model_id}")
     made_by = lineage.made_by
     if made_by is not None and lineage.kind != "model":
         lines.append(
@@ -78,7 +85,7 @@ def _origins(lineage: LineageView) -> str:
     lines += [f"made of {module_id}" for module_id in lineage.made_of]
     lines += [
         f"used by {users.total} {kind}"
-        for kind, users in (("modules", lineage.modules), ("compositions", lineage.compositions))
-        if users.total
+        for kind in ("modules", "compositions", "models")
+        if (users := getattr(lineage, kind)).total
     ]
     return _list(lines)

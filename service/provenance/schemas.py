@@ -40,13 +40,17 @@ LINEAGE_EXAMPLE: dict[str, Any] = {
         "recipe": "published",
         "dataset_id": MODEL_EXAMPLE["dataset_id"],
         "dataset": "digits",
+        "origin": "trained",
         "dataset_digest": DIGEST_EXAMPLE,
+        "source_sha256": None,
+        "initial_model_id": None,
         "teacher_model_id": None,
         "made_by": _made_by(MODEL_EXAMPLE["job_id"], "train", 0),
     },
     "made_of": [],
     "modules": {"total": 0, "ids": []},
     "compositions": {"total": 1, "ids": ["cmp_019b3c5e7b1c7e30b1c2d3e4f5061728"]},
+    "models": {"total": 0, "ids": []},
 }
 
 
@@ -71,9 +75,12 @@ class Origin(BaseModel):
     architecture: str
     approach: str
     recipe: str
-    dataset_id: str
-    dataset: str
-    dataset_digest: str
+    origin: str = Field(description="trained, or imported: its weights were uploaded.")
+    dataset_id: str | None
+    dataset: str | None
+    dataset_digest: str | None
+    source_sha256: str | None = Field(description="Of an imported model the uploaded file.")
+    initial_model_id: str | None = Field(description="The model whose weights its training began with.")
     teacher_model_id: str | None
     made_by: MadeBy
 
@@ -97,6 +104,7 @@ class LineageView(BaseModel):
     made_of: list[str] = Field(description="The modules of a composition.")
     modules: Users
     compositions: Users
+    models: Users = Field(description="Models whose training began with its weights.")
 
 
 class ComparedRow(BaseModel):
@@ -105,6 +113,7 @@ class ComparedRow(BaseModel):
     name: str
     split: str | None = None
     class_name: str | None = None
+    dataset: str | None = Field(None, description="Null: the dataset that each is of.")
     values: list[Value] = Field(description="In the order of `ids`; null = it has none.")
     differences: list[float | None] | None = Field(
         None, description="Of numbers: each value less the first; null for a property."

@@ -13,7 +13,7 @@ from service.registry.tables import Label
 
 MAX_TAGS = 32
 MAX_PAIRS = 16
-_TAG_KEY = ""
+TAG_KEY = ""
 
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^=]+$")]
@@ -54,7 +54,7 @@ def of_owners(session: Session, owner_ids: Sequence[str]) -> dict[str, Labels]:
     """The labels of each, also of those that have none."""
     found = {owner_id: Labels() for owner_id in owner_ids}
     for owner_id, key, value in repository.labels_of(session, owner_ids):
-        if key == _TAG_KEY:
+        if key == TAG_KEY:
             found[owner_id].tags.append(value)
         else:
             found[owner_id].metadata[key] = value
@@ -69,12 +69,10 @@ def change(session: Session, tenant_id: str, owner_id: str, patch: LabelsPatch) 
     metadata = {key: value for key, value in merged.items() if value is not None}
     if len(metadata) > MAX_PAIRS:
         raise InvalidRequestError(f"{len(metadata)} pairs of metadata would remain; {MAX_PAIRS} are allowed.")
-    pairs = [(_TAG_KEY, tag) for tag in tags] + list(metadata.items())
-    repository.replace_labels(
-        session,
-        owner_id,
-        [Label(owner_id=owner_id, tenant_id=tenant_id, key=key, value=value) for key, value in pairs],
-    )
+    pairs = [(TAG_KEY, tag) for tag in tags] + list(metadata.items())
+    about = {"owner_id": owner_id, "kind": owner_id.partition("_")[0], "tenant_id": tenant_id}
+    rows = [Label(**about, key=key, value=value) for key, value in pairs]
+    repository.replace_labels(session, owner_id, rows)
 
 
 def forget(session: Session, owner_id: str) -> None:

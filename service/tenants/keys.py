@@ -1,5 +1,6 @@
 """API keys: making, rotating and ending them, and who holds one."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from service.tenants.schemas import KeyCreate, KeySecret, KeyView
 from service.tenants.service import DEFAULT_TENANT, Caller, ensure_tenant
 from service.tenants.tables import ApiKey, Tenant
 
+_LOG = logging.getLogger(__name__)
 _DAY_MS = 86_400_000
 
 
@@ -63,7 +65,9 @@ def rotate(session: Session, pepper: bytes, key_id: str, overlap_s: int) -> KeyS
 
     Raises NotFoundError, and KeyEndedError for a key that is revoked or expired.
     """
-    key = _find(session, key_id)
+    key = repository.find_key_locked(session, key_id)  # of two rotations the second keeps the first's secret
+    if key is None:
+        raise _unknown(key_id)
     if _state(session, key) != "live":
         raise KeyEndedError("The key is over; make a new one.")
     secret = new_secret()
@@ -108,6 +112,11 @@ def authenticate(session: Session, pepper: bytes, presented: str) -> tuple[Calle
     known = secret_matches(pepper, secret, key.digest if key else None)
     if not known and key is not None and key.previous_digest is not None:
         known = secret_matches(pepper, secret, repository.previous_digest(session, key.id))
+    if not known and key is not None:
+        # The caller is not told that the key exists. Seen by one API process and not by another: the latter.
+        _LOG.warning(
+            "%s is on record, but not with this secret: mistyped, or another CLEAVE_SECRET_KEY", key.id
+        )
     if not known or key is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")
     return Caller(key.tenant_id, key.id, Scope(key.scope)), key.last_used_at
@@ -116,8 +125,12 @@ def authenticate(session: Session, pepper: bytes, presented: str) -> tuple[Calle
 def _find(session: Session, key_id: str) -> ApiKey:
     key = repository.find_key(session, key_id)
     if key is None:
-        raise NotFoundError(f"There is no key {key_id!r}.")
+        raise _unknown(key_id)
     return key
+
+
+def _unknown(key_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no key {key_id!r}.")
 
 
 def _state(session: Session, key: ApiKey) -> str:

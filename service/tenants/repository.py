@@ -63,6 +63,12 @@ def find_key(session: Session, key_id: str) -> ApiKey | None:
     return session.scalar(select(ApiKey).where(ApiKey.id == key_id))
 
 
+def find_key_locked(session: Session, key_id: str) -> ApiKey | None:
+    """The key as it is now, changed by nobody else until this transaction ends."""
+    row = select(ApiKey).where(ApiKey.id == key_id).with_for_update(key_share=True)
+    return session.scalar(row, execution_options={"populate_existing": True})
+
+
 def is_over(session: Session, key_id: str) -> bool:
     """Whether the key's time is over, by the database's clock."""
     return (

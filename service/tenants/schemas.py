@@ -32,6 +32,7 @@ class TenantView(BaseModel):
     name: str
     max_running: int | None
     max_queued: int | None
+    max_stored_mib: int | None
 
 
 class KeyCreate(BaseModel):

@@ -13,6 +13,7 @@ from service.tenants.schemas import TenantView
 from service.tenants.tables import Tenant
 
 DEFAULT_TENANT = "default"
+Limit = Literal["max_running", "max_queued", "max_stored_mib"]
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,24 @@ def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> str:
     return repository.ensure_tenant(session, name)
 
 
-def job_limit(session: Session, tenant_id: str, name: Literal["max_running", "max_queued"]) -> int | None:
-    """How many jobs of the tenant may run, or wait; None = any number.
-
-    Where there is a limit, the tenant is locked until the transaction ends: what is counted stays true.
-    """
+def limit_of(session: Session, tenant_id: str, name: Limit) -> int | None:
+    """The tenant's own limit, else everybody's; None = there is none."""
     everybody: int | None = getattr(settings_of(session), f"tenant_{name}")
     own: int | None = getattr(session.get_one(Tenant, tenant_id), name)
-    if own is None and everybody is None:
-        return None
-    own = getattr(repository.find_locked(session, tenant_id), name)
     return everybody if own is None else own
+
+
+def lock(session: Session, tenant_id: str) -> None:
+    """What is counted of the tenant by others who lock it too stays true until the commit."""
+    repository.find_locked(session, tenant_id)
+
+
+def locked_limit(session: Session, tenant_id: str, name: Limit) -> int | None:
+    """`limit_of`, and the tenant locked where it has one: what is counted stays true until the commit."""
+    if limit_of(session, tenant_id, name) is None:
+        return None
+    lock(session, tenant_id)
+    return limit_of(session, tenant_id, name)
 
 
 def list_tenants(session: Session) -> list[TenantView]:
@@ -48,7 +56,7 @@ def list_tenants(session: Session) -> list[TenantView]:
 
 
 def limit_tenant(session: Session, name: str, limits: dict[str, int | None]) -> TenantView:
-    """Set `max_running` or `max_queued` of a tenant; None = as everybody. Raises NotFoundError."""
+    """Set limits of a tenant by name; None = as everybody. Raises NotFoundError."""
     tenant_id = repository.find_tenant(session, name)
     if tenant_id is None:
         raise NotFoundError(f"There is no tenant {name!r}.")

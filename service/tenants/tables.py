@@ -17,6 +17,7 @@ class Tenant(Base):
     # Null: as the settings say for everybody.
     max_running: Mapped[int | None] = mapped_column(Integer)
     max_queued: Mapped[int | None] = mapped_column(Integer)
+    max_stored_mib: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
 
 

@@ -6,26 +6,92 @@ import errno
 import hashlib
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from service.platform.database import Database
+from service.platform.dependencies import CallerDep, DatabaseDep, SettingsDep, StoreDep
 from service.platform.errors import (
     ContentDigestError,
     MalformedRequestError,
     PartSizeError,
     StorageFullError,
 )
+from service.platform.openapi import problems
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, StoredBlob
+from service.uploads import service as uploads
+from service.uploads.tables import Upload
 
+PART_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+PART_ANSWERS: dict[int | str, dict[str, Any]] = {
+    204: {"description": "It is there; the ETag is its sha256."},
+    **problems(400, 409, 413, 507),
+}
+ContentDigest = Annotated[
+    str | None,
+    Header(description="`sha-256=:<base64>:` (RFC 9530). With it, bytes damaged on the way are refused."),
+]
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
 _BUFFER_BYTES = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Whose part it is, and where it goes; a FastAPI dependency."""
+
+    tenant_id: str
+    database: Database
+    settings: Settings
+    store: ArtifactStore
+
+
+async def get_receiver(
+    caller: CallerDep, database: DatabaseDep, settings: SettingsDep, store: StoreDep
+) -> Receiver:
+    return Receiver(caller.tenant_id, database, settings, store)
+
+
+ReceiverDep = Annotated[Receiver, Depends(get_receiver)]
+
+
+async def take_part(
+    request: Request,
+    into: Receiver,
+    find: Callable[[Session], Upload],
+    number: int,
+) -> Response:
+    """Take the body as this part of the upload that `find` returns; answer with its sha256 as ETag.
+
+    Raises what `find`, `uploads.expected_size` and `receive` raise.
+    """
+
+    def expected() -> int:
+        with into.database.read(into.tenant_id) as session:
+            return uploads.expected_size(find(session), number)
+
+    def record(blob: StoredBlob) -> None:
+        with into.database.write(into.tenant_id) as session:
+            uploads.record_part(session, find(session), number, blob)
+
+    size = await run_in_threadpool(expected)
+    blob = await receive(request, into.settings, into.store, size)
+    await run_in_threadpool(record, blob)
+    return Response(status_code=204, headers={"ETag": f'"{blob.sha256}"'})
 
 
 async def receive(request: Request, settings: Settings, store: ArtifactStore, size: int) -> StoredBlob:

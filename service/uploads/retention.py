@@ -20,14 +20,17 @@ def forget(database: Database, settings: Settings) -> None:
         expired = repository.expired(session)
     if not expired:
         return
-    with database.write() as session:
-        digests = repository.digests(session, expired)
-        repository.remove(session, expired)
-    with database.read() as session:
-        spare = digests - artifacts.named(session, digests)
     store = open_store(settings)
-    for sha256 in spare:
-        store.remove(sha256, _GRACE_S)
+    for upload_id in expired:
+        with database.write() as session:
+            if not repository.take_expired(session, upload_id):  # a job reads it since
+                continue
+            digests = repository.digests(session, upload_id)
+            repository.remove(session, upload_id)
+        with database.read() as session:
+            spare = digests - artifacts.named(session, digests)
+        for sha256 in spare:
+            store.remove(sha256, _GRACE_S)
 
 
 def _tidy(settings: Settings) -> None:

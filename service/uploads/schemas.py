@@ -61,7 +61,7 @@ class UploadView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str
-    owner_id: str = Field(description="The dataset it is for.")
+    owner_id: str = Field(description="The dataset it is for; the upload itself where it is for a model.")
     filename: str
     size: int
     sha256: str

@@ -15,11 +15,13 @@ from service.platform.errors import (
     UploadIncompleteError,
     UploadTooLargeError,
 )
+from service.platform.holding import Lock, unlocked
 from service.platform.ids import new_id
 from service.platform.storage import ArtifactStore, StoredBlob
 from service.uploads import repository
 from service.uploads.schemas import MIB, PartView, UploadCreate, UploadView
 from service.uploads.tables import Upload, UploadPart
+from service.usage import storage
 
 MAX_PARTS = 10_000
 _KEPT_MS = 24 * 3_600_000
@@ -28,17 +30,22 @@ _RELEASED_MS = 300_000
 _MISSING_TOLD = 20
 
 
-def create(session: Session, tenant_id: str, owner_id: str, request: UploadCreate) -> UploadView:
-    """Open an upload. Raises UploadTooLargeError and InvalidRequestError (too many parts)."""
+def create(session: Session, tenant_id: str, owner_id: str | None, request: UploadCreate) -> UploadView:
+    """Open an upload, which without an owner is its own.
+
+    Raises UploadTooLargeError, InvalidRequestError (too many parts), StorageQuotaError.
+    """
     limit_mib = settings_of(session).max_upload_mib
     if request.size > limit_mib * MIB:
         raise UploadTooLargeError(f"An upload may have {limit_mib} MiB; this one has {request.size} bytes.")
     if -(-request.size // request.part_size) > MAX_PARTS:
         raise InvalidRequestError(f"That makes more than {MAX_PARTS} parts; choose a larger part_size.")
+    storage.require_space(session, tenant_id, request.size)
+    upload_id = new_id("upl")
     upload = Upload(
-        id=new_id("upl"),
+        id=upload_id,
         tenant_id=tenant_id,
-        owner_id=owner_id,
+        owner_id=owner_id or upload_id,
         **request.model_dump(),
         expires_at=_expiry(),
     )
@@ -48,11 +55,19 @@ def create(session: Session, tenant_id: str, owner_id: str, request: UploadCreat
     return describe(session, upload)
 
 
-def get(session: Session, owner_id: str, upload_id: str) -> Upload:
+def get(session: Session, owner_id: str, upload_id: str, lock: Lock = unlocked) -> Upload:
     """The upload, or NotFoundError."""
-    upload = repository.find(session, owner_id, upload_id)
+    upload = repository.find(session, owner_id, upload_id, lock)
     if upload is None:
-        raise NotFoundError("There is no upload with this id; unfinished ones are removed after a day.")
+        raise _gone()
+    return upload
+
+
+def find(session: Session, upload_id: str) -> Upload:
+    """The upload, whatever it is for, or NotFoundError."""
+    upload = repository.find_any(session, upload_id)
+    if upload is None:
+        raise _gone()
     return upload
 
 
@@ -77,9 +92,8 @@ def expected_size(upload: Upload, number: int) -> int:
     return min(upload.part_size, upload.size - (number - 1) * upload.part_size)
 
 
-def record_part(session: Session, owner_id: str, upload_id: str, number: int, blob: StoredBlob) -> None:
+def record_part(session: Session, upload: Upload, number: int, blob: StoredBlob) -> None:
     """A part has arrived; it takes the place of an earlier one."""
-    upload = get(session, owner_id, upload_id)
     expected_size(upload, number)
     content = {"sha256": blob.sha256, "size": blob.size, "tenant_id": upload.tenant_id}
     session.merge(UploadPart(upload_id=upload.id, number=number, **content))
@@ -103,6 +117,10 @@ def local_parts(session: Session, store: ArtifactStore, upload_id: str) -> dict[
 def release(session: Session, owner_id: str) -> None:
     """The owner needs its uploads no more: the dispatcher removes them soon."""
     repository.release(session, owner_id, _RELEASED_MS)
+
+
+def _gone() -> NotFoundError:
+    return NotFoundError("There is no upload with this id; they are removed a day after their last part.")
 
 
 def _part_count(upload: Upload) -> int:

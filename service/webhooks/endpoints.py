@@ -8,6 +8,7 @@ from service.jobs.idempotency import IdempotencyKey
 from service.platform.dependencies import CallerDep, Reader, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.registry.etags import IfMatch, tagged
 from service.webhooks import repository, service
 from service.webhooks.schemas import (
     DeliveryId,
@@ -22,7 +23,7 @@ from service.webhooks.schemas import (
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
-@router.post("", operation_id="webhooks_create", status_code=201, responses=problems(409))
+@router.post("", operation_id="webhooks_create", status_code=201, responses=problems(404, 409))
 def create(
     request: WebhookCreate,
     session: Writer,
@@ -44,21 +45,27 @@ def list_webhooks(session: Reader, page: PageDep) -> ListOf[WebhookRead]:
 
 
 @router.get("/{webhook_id}", operation_id="webhooks_get")
-def get(webhook_id: WebhookId, session: Reader) -> WebhookRead:
-    """One webhook, without its secret."""
-    return WebhookRead.of(service.get(session, webhook_id))
+def get(webhook_id: WebhookId, session: Reader, response: Response) -> WebhookRead:
+    """One webhook, without its secret. Its ETag is what a change can be based on."""
+    return tagged(WebhookRead.of(service.get(session, webhook_id)), response)
 
 
-@router.patch("/{webhook_id}", operation_id="webhooks_update")
-def update(webhook_id: WebhookId, request: WebhookUpdate, session: Writer) -> WebhookRead:
+@router.patch("/{webhook_id}", operation_id="webhooks_update", responses=problems(412))
+def update(
+    webhook_id: WebhookId,
+    request: WebhookUpdate,
+    session: Writer,
+    response: Response,
+    if_match: IfMatch = None,
+) -> WebhookRead:
     """Change the URL, the events or the description; turn it off or on. What is not named stays."""
-    return WebhookRead.of(service.change(session, webhook_id, request))
+    return tagged(WebhookRead.of(service.change(session, webhook_id, request, if_match)), response)
 
 
-@router.delete("/{webhook_id}", operation_id="webhooks_delete", status_code=204)
-def delete(webhook_id: WebhookId, session: Writer) -> None:
+@router.delete("/{webhook_id}", operation_id="webhooks_delete", status_code=204, responses=problems(412))
+def delete(webhook_id: WebhookId, session: Writer, if_match: IfMatch = None) -> None:
     """Remove a webhook and its deliveries."""
-    service.remove(session, webhook_id)
+    service.remove(session, webhook_id, if_match)
 
 
 @router.post("/{webhook_id}/rotate_secret", operation_id="webhooks_rotate_secret")

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, case
 from sqlalchemy.orm import Session
 
 from service.platform.clock import db_now
-from service.webhooks.service import disable
+from service.platform.settings import Settings
+from service.webhooks import repository
+from service.webhooks.service import give_up
 from service.webhooks.signing import digest_of, headers_of, secret_of
 from service.webhooks.tables import Delivery, Webhook
 
 _LOG = logging.getLogger(__name__)
 # Pauses after the first, second, ... attempt, as Standard Webhooks proposes.
 RETRIES_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400)
+_SPREAD = 0.1
 _FAILING_S = 5 * 86_400
 _ATTEMPTS_SHOWN = 20
 _GONE = 410
@@ -48,6 +52,18 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
+def hold_ms(settings: Settings) -> int:
+    """How long an attempt may be under way before it counts as lost."""
+    return round(1500 * settings.webhook_timeout_s)
+
+
+def longest_wait_ms(settings: Settings) -> ColumnElement[int]:
+    """How far ahead a message may be due at most, by the attempts that it has had."""
+    hold = hold_ms(settings)
+    pauses = {n: max(hold, round(1000 * (1 + _SPREAD) * pause_s)) for n, pause_s in enumerate(RETRIES_S, 1)}
+    return case({0: 0, **pauses}, value=Delivery.tries, else_=hold)
+
+
 def message_of(session: Session, delivery: Delivery, pepper: bytes) -> Message:
     """The message, signed now with each secret that is valid now."""
     webhook = session.get_one(Webhook, delivery.webhook_id)
@@ -71,10 +87,11 @@ def message_of(session: Session, delivery: Delivery, pepper: bytes) -> Message:
 
 def settle(session: Session, message: Message, attempt: Attempt) -> None:
     """Record the attempt, and decide about its message and its receiver."""
+    # The webhook first: whoever turns it off or removes it goes on to its messages, too.
+    webhook = repository.find_locked(session, message.webhook_id)
     delivery = session.get(Delivery, message.delivery_id, with_for_update={"key_share": True})
-    if delivery is None:
-        return  # the webhook was removed meanwhile
-    webhook = session.get_one(Webhook, delivery.webhook_id)
+    if webhook is None or delivery is None:
+        return  # removed meanwhile
     told = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "status": attempt.status,
@@ -97,11 +114,11 @@ def _settle_failed(session: Session, webhook: Webhook, delivery: Delivery, attem
     if delivery.tries > len(RETRIES_S):
         delivery.state, delivery.due_at = "failed", None
     else:
-        pause_s = RETRIES_S[delivery.tries - 1] * random.uniform(0.9, 1.1)
+        pause_s = RETRIES_S[delivery.tries - 1] * random.uniform(1 - _SPREAD, 1 + _SPREAD)
         due: Any = db_now() + round(1000 * pause_s)
         delivery.due_at = due
     gone = attempt.status == _GONE
     if gone or (since is not None and (datetime.now(UTC) - since).total_seconds() > _FAILING_S):
         session.flush()
-        disable(session, webhook, "gone" if gone else "failing")
+        give_up(session, webhook, "gone" if gone else "failing")
         _LOG.warning("webhook %s is turned off: %s", webhook.id, webhook.disabled_reason)

@@ -7,12 +7,22 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from service.platform.clock import db_now
+from service.platform.database import Database
 from service.platform.pagination import Page, PageRequest, fetch_page
+from service.platform.thinning import delete_gradually
 from service.webhooks.tables import Delivery, Webhook
+
+_KEPT_MS = 30 * 86_400_000
 
 
 def find(session: Session, webhook_id: str) -> Webhook | None:
     return session.scalars(select(Webhook).where(Webhook.id == webhook_id)).one_or_none()
+
+
+def find_locked(session: Session, webhook_id: str) -> Webhook | None:
+    """The webhook as it is now, changed by nobody else until this transaction ends."""
+    row = select(Webhook).where(Webhook.id == webhook_id).with_for_update(key_share=True)
+    return session.scalars(row, execution_options={"populate_existing": True}).one_or_none()
 
 
 def count(session: Session, tenant_id: str) -> int:
@@ -73,13 +83,13 @@ def give_up(session: Session, webhook_id: str) -> None:
     )
 
 
-def remove(session: Session, webhook_id: str) -> bool:
-    """False when there is none. Its messages go with it."""
-    statement = delete(Webhook).where(Webhook.id == webhook_id).returning(Webhook.id)
-    return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
+def remove(session: Session, webhook_id: str) -> None:
+    """Its messages go with it."""
+    statement = delete(Webhook).where(Webhook.id == webhook_id)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def forget(session: Session, age_ms: int) -> None:
-    """Drop messages that were made so long ago and are settled."""
-    old = (Delivery.due_at.is_(None), Delivery.created_at < db_now() - age_ms)
-    session.execute(delete(Delivery).where(*old))
+def forget(database: Database) -> None:
+    """Drop messages that were made 30 days ago and are settled."""
+    old = (Delivery.due_at.is_(None), Delivery.created_at < db_now() - _KEPT_MS)
+    delete_gradually(database, Delivery, *old)

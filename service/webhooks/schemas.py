@@ -10,14 +10,16 @@ from service.webhooks.tables import Delivery, Webhook
 
 EventName = Literal[
     "job.pending", "job.validating", "job.queued", "job.running", "job.interrupted", "job.cancelling",
-    "job.succeeded", "job.failed", "job.cancelled", "job.expired",
+    "job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.disabled",
 ]  # fmt: skip
+DISABLED: EventName = "webhook.disabled"
 ENDINGS: tuple[EventName, ...] = ("job.succeeded", "job.failed", "job.cancelled", "job.expired")
 
 WebhookId = Annotated[str, Path(pattern=r"^whk_[0-9a-z]+$", max_length=64)]
 DeliveryId = Annotated[str, Path(pattern=r"^dlv_[0-9a-z]+$", max_length=64)]
 Url = Annotated[str, Field(max_length=2000, description="https; where messages are POSTed.")]
-Events = Annotated[list[EventName], Field(min_length=1, max_length=10)]
+Events = Annotated[list[EventName], Field(min_length=1, max_length=11)]
+_ALL_JOBS = "Hear of every job; if false, of those that name it as their `webhook_id`."
 Description = Annotated[str, Field(max_length=200)]
 
 _ID = "whk_019b3c5e6f117c5a9d3e4b2a1c0f8e7d"
@@ -26,7 +28,9 @@ _WEBHOOK: dict[str, Any] = {
     "url": "https://example.com/cleave",
     "description": "tells the deployment",
     "events": list(ENDINGS),
+    "all_jobs": True,
     "enabled": True,
+    "disabled_at": None,
     "disabled_reason": None,
     "failing_since": None,
     "created_at": "2026-01-15T10:03:01.000Z",
@@ -57,8 +61,12 @@ class WebhookCreate(_Request):
     )
 
     url: Url
-    events: Events = Field(list(ENDINGS), description="Which changes of a job's state to tell.")
+    events: Events = Field(
+        list(ENDINGS),
+        description="Which changes of a job's state to tell; and that another webhook was turned off.",
+    )
     description: Description = ""
+    all_jobs: bool = Field(True, strict=True, description=_ALL_JOBS)
 
 
 class WebhookUpdate(_Request):
@@ -67,7 +75,10 @@ class WebhookUpdate(_Request):
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
-    enabled: bool | None = Field(None, description="Turn it off, or on again after it was turned off.")
+    all_jobs: bool | None = Field(None, strict=True, description=_ALL_JOBS)
+    enabled: bool | None = Field(
+        None, strict=True, description="Turn it off, or on again after it was turned off."
+    )
 
 
 class WebhookRead(BaseModel):
@@ -79,7 +90,9 @@ class WebhookRead(BaseModel):
     url: str
     description: str
     events: list[EventName]
+    all_jobs: bool
     enabled: bool
+    disabled_at: datetime | None
     disabled_reason: str | None = Field(
         description="owner, gone (it answered 410) or failing (it failed for days)."
     )
@@ -135,5 +148,5 @@ class DeliveryRead(BaseModel):
 
 
 def _content(webhook: Webhook) -> dict[str, Any]:
-    names = ("id", "url", "description", "events", "disabled_reason", "failing_since", "created_at")
+    names = set(WebhookRead.model_fields) - {"enabled"}
     return {name: getattr(webhook, name) for name in names} | {"enabled": webhook.disabled_at is None}

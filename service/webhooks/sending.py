@@ -17,7 +17,7 @@ from service.platform.auth import load_pepper
 from service.platform.database import Database
 from service.platform.settings import Settings
 from service.webhooks import repository
-from service.webhooks.outcomes import Attempt, Message, message_of, settle
+from service.webhooks.outcomes import Attempt, Message, hold_ms, message_of, settle
 from service.webhooks.posting import Poster
 from service.webhooks.service import DELIVERIES
 
@@ -25,8 +25,6 @@ _LOG = logging.getLogger(__name__)
 _AT_ONCE = 16
 _AT_ONCE_EACH = 4
 _LOOK_S = 1.0
-_FORGET_INTERVAL_S = 600.0
-_KEPT_MS = 30 * 86_400_000
 _STOPPING_S = 2.0
 
 
@@ -42,7 +40,6 @@ class Sender:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then give what is under way a moment to arrive."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
-        next_forget = loop.time()
 
         def ring() -> None:
             with suppress(RuntimeError):  # the loop has ended
@@ -53,9 +50,6 @@ class Sender:
                 while not stop.is_set():
                     woken.clear()
                     try:
-                        if loop.time() >= next_forget:
-                            next_forget = loop.time() + _FORGET_INTERVAL_S
-                            await asyncio.to_thread(self._forget)
                         for message in await asyncio.to_thread(self._claim):
                             self._start(poster, message, woken)
                     except SQLAlchemyError as error:  # the dispatcher tells of it
@@ -74,13 +68,13 @@ class Sender:
             busy = [webhook_id for webhook_id, number in each.items() if number >= _AT_ONCE_EACH]
             due = repository.due(session, busy, room)
         claimed = []
-        hold_ms = round(1500 * self._settings.webhook_timeout_s)
+        hold = hold_ms(self._settings)
         for delivery_id, webhook_id in due:
             each[webhook_id] += 1
             if each[webhook_id] > _AT_ONCE_EACH:
                 continue
             with self._database.write() as session:
-                delivery = repository.claim(session, delivery_id, hold_ms)
+                delivery = repository.claim(session, delivery_id, hold)
                 message = None if delivery is None else message_of(session, delivery, self._pepper)
             if message is not None:
                 claimed.append(message)
@@ -104,10 +98,6 @@ class Sender:
     def _settle(self, message: Message, attempt: Attempt) -> None:
         with self._database.write() as session:
             settle(session, message, attempt)
-
-    def _forget(self) -> None:
-        with self._database.write() as session:
-            repository.forget(session, _KEPT_MS)
 
 
 @contextmanager

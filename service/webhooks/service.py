@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from service.audit import trail
 from service.jobs.idempotency import Once
 from service.platform.auth import load_pepper
 from service.platform.clock import db_now
@@ -11,8 +12,10 @@ from service.platform.database import settings_of
 from service.platform.errors import ConflictError, NotFoundError
 from service.platform.ids import new_id
 from service.platform.wakeups import announce
+from service.registry.etags import require_match
+from service.tenants import service as tenants
 from service.webhooks import repository
-from service.webhooks.schemas import WebhookCreate, WebhookSecret, WebhookUpdate
+from service.webhooks.schemas import DISABLED, WebhookCreate, WebhookRead, WebhookSecret, WebhookUpdate
 from service.webhooks.signing import digest_of, new_salt, secret_of
 from service.webhooks.tables import Delivery, Webhook
 from service.webhooks.targets import check_url
@@ -31,26 +34,28 @@ class WebhookDisabledError(ConflictError):
     code, title = "webhook_disabled", "The webhook is turned off"
 
 
-def tell(session: Session, tenant_id: str, job: dict[str, Any], seq: int) -> None:
+def tell(session: Session, tenant_id: str, job: dict[str, Any], seq: int, named: str | None) -> None:
     """Write a message to each receiver that wants to know of this state, in the caller's transaction.
 
-    `job`: job_id, kind and state, the state of event number `seq`.
+    `job`: job_id, kind and state, the state of event number `seq`. `named`: the webhook that the job names.
     """
     name = f"job.{job['state']}"
     for webhook in repository.enabled_of(session, tenant_id):
-        if name in webhook.events:
+        if name in webhook.events and (webhook.all_jobs or webhook.id == named):
             _send(session, webhook, name, {**job, "seq": seq})
 
 
 def create_once(session: Session, tenant_id: str, request: WebhookCreate, key: str | None) -> WebhookSecret:
     """Create a webhook, or answer as the first time: a lost answer must not lose the secret.
 
-    Raises IdempotencyKeyReusedError and what `create` raises.
+    Raises IdempotencyKeyReusedError, NotFoundError where it was deleted since, and what `create` raises.
     """
     once = Once(session, tenant_id, "/v1/webhooks", key, request.model_dump(mode="json"))
     stored = once.answer()
     if stored is not None:
-        webhook = get(session, stored.body["id"])
+        webhook = repository.find(session, stored.body["id"])
+        if webhook is None:
+            raise NotFoundError("The webhook of this Idempotency-Key was deleted; use a new key for another.")
         return WebhookSecret.with_secret(webhook, secret(session, webhook))
     webhook, made = create(session, tenant_id, request)
     once.store(201, {"id": webhook.id})
@@ -60,6 +65,7 @@ def create_once(session: Session, tenant_id: str, request: WebhookCreate, key: s
 def create(session: Session, tenant_id: str, request: WebhookCreate) -> tuple[Webhook, str]:
     """A webhook and its secret. Raises WebhookUrlError, TooManyWebhooksError."""
     check_url(request.url, settings_of(session).allowed_networks)
+    tenants.lock(session, tenant_id)  # of two who make the last one, the second counts the first's
     if repository.count(session, tenant_id) >= MAX_WEBHOOKS:
         raise TooManyWebhooksError(f"There are {MAX_WEBHOOKS} webhooks; delete one of them first.")
     webhook = Webhook(id=new_id("whk"), tenant_id=tenant_id, **request.model_dump())
@@ -73,13 +79,13 @@ def get(session: Session, webhook_id: str) -> Webhook:
     """Raises NotFoundError, also for another tenant's webhook."""
     webhook = repository.find(session, webhook_id)
     if webhook is None:
-        raise NotFoundError("There is no webhook with this id.")
+        raise NotFoundError.of("webhook", webhook_id)
     return webhook
 
 
-def change(session: Session, webhook_id: str, request: WebhookUpdate) -> Webhook:
-    """Set what the request names. Raises NotFoundError, WebhookUrlError."""
-    webhook = get(session, webhook_id)
+def change(session: Session, webhook_id: str, request: WebhookUpdate, if_match: str | None = None) -> Webhook:
+    """Set what the request names. Raises NotFoundError, WebhookUrlError, PreconditionFailedError."""
+    webhook = _seen(session, webhook_id, if_match)
     given = request.model_dump(exclude_none=True)
     if "url" in given:
         check_url(given["url"], settings_of(session).allowed_networks)
@@ -94,6 +100,15 @@ def change(session: Session, webhook_id: str, request: WebhookUpdate) -> Webhook
     return webhook
 
 
+def give_up(session: Session, webhook: Webhook, reason: str) -> None:
+    """Turn off what does not answer; the audit log tells of it, and whoever else asked to be told."""
+    disable(session, webhook, reason)
+    trail.record(session, webhook.tenant_id, "webhooks_disable", webhook.id)
+    for other in repository.enabled_of(session, webhook.tenant_id):
+        if DISABLED in other.events:
+            _send(session, other, DISABLED, {"webhook_id": webhook.id, "reason": reason})
+
+
 def disable(session: Session, webhook: Webhook, reason: str) -> None:
     """Tell this receiver nothing more, what waits included."""
     now: Any = db_now()
@@ -103,15 +118,14 @@ def disable(session: Session, webhook: Webhook, reason: str) -> None:
     repository.give_up(session, webhook.id)
 
 
-def remove(session: Session, webhook_id: str) -> None:
-    """Raises NotFoundError."""
-    if not repository.remove(session, webhook_id):
-        raise NotFoundError("There is no webhook with this id.")
+def remove(session: Session, webhook_id: str, if_match: str | None) -> None:
+    """Raises NotFoundError, PreconditionFailedError."""
+    repository.remove(session, _seen(session, webhook_id, if_match).id)
 
 
 def rotate_secret(session: Session, webhook_id: str) -> tuple[Webhook, str]:
     """A new secret; the one before signs too for a day. Raises NotFoundError."""
-    webhook = get(session, webhook_id)
+    webhook = _seen(session, webhook_id, None)  # of two rotations the second keeps the first's secret
     until: Any = db_now() + _OVERLAP_MS
     webhook.previous_salt, webhook.previous_until = webhook.salt, until
     secret = _new_secret(session, webhook)
@@ -134,13 +148,22 @@ def redeliver(session: Session, webhook_id: str, delivery_id: str) -> Delivery:
     webhook = _enabled(session, webhook_id)
     delivery = repository.find_delivery(session, webhook.id, delivery_id)
     if delivery is None:
-        raise NotFoundError("There is no delivery with this id.")
+        raise NotFoundError.of("delivery", delivery_id)
     now: Any = db_now()
     delivery.state, delivery.tries, delivery.due_at = "pending", 0, now
     session.flush()
     session.refresh(delivery)
     announce(session.connection(), DELIVERIES)
     return delivery
+
+
+def _seen(session: Session, webhook_id: str, if_match: str | None) -> Webhook:
+    """The webhook as the caller has seen it, unchanged by others until the commit."""
+    webhook = repository.find_locked(session, webhook_id)
+    if webhook is None:
+        raise NotFoundError.of("webhook", webhook_id)
+    require_match(if_match, WebhookRead.of(webhook))
+    return webhook
 
 
 def _enabled(session: Session, webhook_id: str) -> Webhook:

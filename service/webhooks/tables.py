@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy import ForeignKey, Index, Integer, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.platform.clock import Instant, db_now
-from service.platform.database import JSON_TYPE, Base, TenantOwned
+from service.platform.database import JSON_TYPE, Base, TenantOwned, tenant_key, tenant_reference
 
 
 class Webhook(TenantOwned, Base):
@@ -17,12 +17,15 @@ class Webhook(TenantOwned, Base):
     """
 
     __tablename__ = "webhooks"
+    __table_args__ = (tenant_key("webhooks"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     url: Mapped[str] = mapped_column(String(2000))
     description: Mapped[str] = mapped_column(String(200), default="")
     events: Mapped[list[str]]
+    # Else of those that name it.
+    all_jobs: Mapped[bool] = mapped_column(default=True, server_default=true())
     salt: Mapped[str] = mapped_column(String(64))
     # Tells a sender whose own key is another one from the service's.
     secret_digest: Mapped[str] = mapped_column(String(64))
@@ -38,11 +41,14 @@ class Delivery(TenantOwned, Base):
     """One message to one receiver, written in the transaction of what it tells; its id is `webhook-id`."""
 
     __tablename__ = "webhook_deliveries"
-    __table_args__ = (Index("ix_webhook_deliveries_webhook", "webhook_id", "created_at", "id"),)
+    __table_args__ = (
+        tenant_reference("webhook_id", "webhooks", ondelete="CASCADE"),
+        Index("ix_webhook_deliveries_webhook", "webhook_id", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
-    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    webhook_id: Mapped[str] = mapped_column(String(64))
     type: Mapped[str] = mapped_column(String(64))
     data: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16), default="pending")  # delivered, failed

@@ -1,6 +1,10 @@
 """What is shipped agrees with itself: version, changelog, lock files, images, settings, links."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -118,6 +122,38 @@ class TestContainers:
         ours = {"migrate", "api", "dispatcher", "worker-train", "worker-short", "worker-train-gpu"}
         assert ours | {"postgres", "redis"} == self.SERVICES.keys()
         assert self.SERVICES["worker-train-gpu"]["profiles"] == ["gpu"]
+
+    def test_compose_accepts_the_file(self, tmp_path: Path) -> None:
+        program = shutil.which("docker-compose")
+        if program is None:
+            pytest.skip("docker-compose is not installed")
+        path = tmp_path / "docker-compose.yml"
+        path.write_text(self.TEXT.replace("\nname: cleave\n", "\n"))  # the first docker-compose knows no name
+        secrets = {"POSTGRES_PASSWORD": "one", "CLEAVE_SECRET_KEY": "two"}
+        command = [program, "--file", str(path), "--project-directory", str(ROOT), "config", "--quiet"]
+        done = subprocess.run(
+            command, env={**os.environ, **secrets}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def test_the_linter_accepts_the_dockerfile(self) -> None:
+        linter = Path(sys.executable).with_name("hadolint")
+        command: list[str | Path] = [
+            linter,
+            "--ignore",
+            "DL3042",
+            ROOT / "Dockerfile",
+        ]  # pip's cache is a mount
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_every_service_that_stays_has_a_health_check(self) -> None:
+        """The API's is its image's."""
+        checked = {
+            name for name, service in self.SERVICES.items() if "test" in service.get("healthcheck", {})
+        }
+        assert checked == self.SERVICES.keys() - {"migrate", "api"}
+        assert "/readyz" in self.DOCKERFILE.split("HEALTHCHECK")[1]
 
     def test_each_command_exists(self) -> None:
         group = typer.main.get_command(app)

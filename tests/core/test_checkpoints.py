@@ -38,10 +38,16 @@ def test_older_ones_stay_until_somebody_else_removes_them(tmp_path: Path) -> Non
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "epoch-00002-step-0000003.safetensors").mkdir()  # the rename fails
+    taken = "epoch-00002-step-0000003-attempt-1.safetensors"
+    (tmp_path / taken).mkdir()  # the rename fails
     with pytest.raises(OSError, match="directory"):
         write_checkpoint(tmp_path, checkpoint(3))
-    assert names(tmp_path) == ["epoch-00002-step-0000003.safetensors"]
+    assert names(tmp_path) == [taken]
+
+
+def test_two_attempts_at_the_same_step_do_not_write_the_same_file(tmp_path: Path) -> None:
+    first, second = (write_checkpoint(tmp_path, checkpoint(), attempt) for attempt in (1, 2))
+    assert names(tmp_path) == [first.name, second.name]
 
 
 def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, fx
 from core.approaches import create_approach
 from core.approaches.class_gates import (
     ClassGate,
+    GateBank,
     class_gates,
     draw_class_sets,
     normalise_score_gradients,
@@ -88,21 +89,35 @@ class TestClassGate:
 
     def test_a_sample_gets_the_union_of_its_set(self) -> None:
         gate = self.gate()
-        gate.members = torch.tensor([[True, False, False], [True, False, True]])
+        GateBank([gate]).fill(torch.tensor([[True, False, False], [True, False, True]]))
         masks = gate(torch.zeros(2, 4, 5, 5))
         assert masks.tolist() == [[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]]
 
     def test_gradients_reach_the_scores_of_the_set_only(self) -> None:
         gate = self.gate()
-        gate.members = torch.tensor([[True, False, True]])
+        GateBank([gate]).fill(torch.tensor([[True, False, True]]))
         gate(torch.zeros(1, 4)).sum().backward()
         assert gate.scores.grad is not None
         assert (gate.scores.grad[[0, 2]] > 0).all()
         assert (gate.scores.grad[1] == 0).all()
 
+    def test_units_side_by_side_keep_what_each_keeps_alone(self) -> None:
+        torch.manual_seed(0)
+        gates = [ClassGate(4, width, 0.3) for width in (7, 32, 5)]
+        with torch.no_grad():
+            gates[1].scores[2] = 1.0  # of equal scores the first
+        together = torch.split(GateBank(gates).class_masks(), [7, 32, 5], dim=1)
+        for gate, masks in zip(gates, together, strict=True):
+            assert torch.equal(masks, gate.class_masks())
+            assert masks.sum(dim=1).tolist() == [gate.kept] * 4
+            assert (
+                gate.scores[masks].view(4, -1).amin(dim=1) >= gate.scores[~masks].view(4, -1).amax(dim=1)
+            ).all()
+        assert together[1][2].nonzero().flatten().tolist() == list(range(gates[1].kept))
+
     def test_evaluation_asks_about_all_classes(self) -> None:
         gate = self.gate().eval()
-        gate.members = torch.tensor([[True, False, False]])
+        GateBank([gate]).fill(torch.tensor([[True, False, False]] * 5))
         assert gate(torch.zeros(5, 4)).tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 5
 
     def test_early_units_keep_more(self) -> None:
@@ -157,9 +172,8 @@ class TestTrainedNetwork:
         images, _ = next(first_batches(digits))
         members = torch.zeros(len(images), 10, dtype=torch.bool)
         members[:, classes] = True
-        for _, gate in class_gates(trained):
-            gate.members = members
-            gate.train()
+        gates = [gate.train() for _, gate in class_gates(trained)]
+        GateBank(gates).fill(members)
         with torch.no_grad():
             expected = trained(images)[:, classes]
         trained.eval()

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 
 from core.catalog import DATASETS, DatasetInfo
 from core.datasets import BatchPlan, ImageData, ImageSplit, augment, batches, draw, load_dataset, normalise
+from core.datasets.sources import read_digits
 from core.datasets.splits import stratified_holdout
 from core.errors import DataRootMissingError, DatasetCorruptError, UnknownDatasetError
 from core.seeding import generator
@@ -33,6 +35,13 @@ class TestDigits:
         assert digits.train.images.shape[1:] == info.input_shape
         assert digits.train.images.dtype == torch.uint8
         assert digits.train.images.max() == 255
+
+    def test_the_images_are_those_of_scikit_learn(self) -> None:
+        """It is not asked for them, which would take longer than reading them."""
+        bundle, found = load_digits(), read_digits()
+        assert torch.equal(found.labels, torch.from_numpy(bundle.target).long())
+        grey = found.images.squeeze(1) * (16 / 255)
+        torch.testing.assert_close(grey, torch.from_numpy(bundle.images).float(), atol=0.05, rtol=0)
 
     def test_the_splits_are_disjoint_and_hold_everything(self, digits: ImageData) -> None:
         rows = torch.cat([s.images.flatten(1) for s in (digits.train, digits.validation, digits.test)])

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from core.approaches import create_approach
-from core.artifacts import RECIPE, STATISTICS, WEIGHTS, load_network, save_network, training_recipe
+from core.artifacts import RECIPE, STATISTICS, WEIGHTS, load, load_network, save_network, training_recipe
 from core.datasets import ImageData, load_dataset
 from core.errors import UntraceableModelError
+from core.initial_weights import initial_of
 from core.replicas import Replicas, shared_batch_norm
 from core.specs import ApproachSpec, CleaveSpec, MwtSpec, NemoSpec, StandardSpec, TrainSpec
 from tests.core.training_runs import run, spec_of
@@ -50,7 +51,13 @@ def figures(reports: list[dict[str, Any]]) -> dict[tuple[Any, Any, str], float]:
     return {(m["epoch"], m["split"], m["name"]): m["value"] for metrics in lists for m in metrics}
 
 
-APPROACHES = [CleaveSpec(alpha=0.5), NemoSpec(first_unit_in_loss=True), MwtSpec(), StandardSpec()]
+LONG = pytest.mark.slow
+APPROACHES = [
+    CleaveSpec(alpha=0.5),
+    NemoSpec(first_unit_in_loss=True),
+    pytest.param(MwtSpec(), marks=LONG),
+    pytest.param(StandardSpec(), marks=LONG),
+]
 
 
 @pytest.mark.parametrize("approach", APPROACHES, ids=lambda spec: f"{spec.name}-{spec.recipe}")
@@ -77,6 +84,23 @@ def test_two_processes_have_the_losses_of_one(
         torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
     assert load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.train_samples == 97
     assert load_file(tmp_path / STATISTICS)["count"].sum() == 97
+
+
+@pytest.mark.slow
+def test_two_processes_start_from_a_model_as_one_does(digits: ImageData, tmp_path: Path) -> None:
+    spec = spec_of(StandardSpec(), epochs=1, max_train_samples=64, learning_rate=0.005, device="cpu")
+    network = run(spec, digits, tmp_path).network
+    assert network is not None
+    save_network(network, training_recipe(spec, digits, {}, {}), tmp_path / "model")
+    spec = spec.model_copy(update={"initial_model_id": "mdl_1"})
+    initial = initial_of(load(tmp_path / "model"), spec, digits)
+    metrics = run(spec, digits, tmp_path, initial=initial).metrics
+    expected = {(m.epoch, m.split, m.name): m.value for m in metrics}
+    assert (0, "validation", "accuracy") in expected
+    found = figures(train_with_two(spec, tmp_path, "--initial", str(tmp_path / "model")))
+    assert found == pytest.approx(expected, abs=1e-4)
+    lineage = load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.lineage
+    assert lineage["initial_model_id"] == "mdl_1"
 
 
 @pytest.mark.slow

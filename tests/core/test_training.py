@@ -11,7 +11,8 @@ from core.checkpoints import load_checkpoint, write_checkpoint
 from core.datasets import ImageData, batches, load_dataset
 from core.doubts import Doubts
 from core.errors import TrainingDivergedError
-from core.results import CheckpointReport, LogReport, MetricValue, Progress
+from core.reports import CheckpointReport, LogReport, Progress
+from core.results import MetricValue
 from core.specs import ApproachSpec, CleaveSpec, ModaSpec, MwtSpec, NemoSpec, StandardSpec
 from core.statistics import evaluating
 from core.tally import EpochTally
@@ -49,6 +50,16 @@ class TestReports:
         assert [report.metrics for report in best] == [
             {"validation_accuracy": accuracy[epoch - 1]} for epoch in better
         ]
+
+    def test_better_epochs_are_stored_only_while_that_takes_little_of_the_time(
+        self, digits: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("core.training._FREE_S", 0.0)
+        monkeypatch.setattr("core.training._SHARE", 0.0)
+        result = run(spec_of(checkpoint_interval_s=3600), digits, tmp_path)
+        accuracy = [m.value for m in result.metrics if (m.split, m.name) == ("validation", "accuracy")]
+        assert max(accuracy) > accuracy[0]  # a later epoch was better
+        assert [report.epoch for report in result.of(CheckpointReport)] == [1]
 
     def test_progress_begins_at_zero_and_ends_complete(self, stored: tuple[Run, Path]) -> None:
         progress = stored[0].of(Progress)

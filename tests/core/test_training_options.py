@@ -14,7 +14,7 @@ from core.architectures import create
 from core.checkpoints import load_checkpoint
 from core.datasets import ImageData, ImageSplit, load_dataset
 from core.optimisation import micro_batches
-from core.results import LogReport
+from core.reports import LogReport
 from core.selection import BestEpoch
 from core.specs import NemoSpec, StandardSpec, TrainSpec
 from core.surgery.masking import recorded_masks

@@ -10,7 +10,8 @@ from torch import Tensor, fx
 
 from core.datasets import ImageData
 from core.errors import Interrupted
-from core.results import AnyReport, CheckpointReport, MetricReport, MetricValue
+from core.reports import AnyReport, CheckpointReport, MetricReport
+from core.results import MetricValue
 from core.specs import ApproachSpec, NemoSpec, TrainSpec
 from core.training import train
 
@@ -53,6 +54,7 @@ def run(spec: TrainSpec, data: ImageData, folder: Path, **options: Any) -> Run:
         resume=options.get("resume"),
         should_stop=stop,
         teacher=options.get("teacher"),
+        initial=options.get("initial"),
     )
     while True:
         try:

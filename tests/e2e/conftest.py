@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +65,13 @@ class Up:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    service = Up(tmp_path / "home")
+    with stopped_afterwards(Up(tmp_path / "home")) as service:
+        yield service
+
+
+@contextmanager
+def stopped_afterwards(service: Up) -> Iterator[Up]:
+    """The same; afterwards nothing of it is left."""
     yield service
     for client in service.clients:
         client.close()

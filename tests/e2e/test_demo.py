@@ -12,6 +12,7 @@ EPOCHS = "2"
 
 
 @pytest.mark.e2e
+@pytest.mark.slow  # `make demo` runs the same on every change
 @pytest.mark.timeout(280)
 def test_demo_runs_the_whole_job_and_stops_what_it_started(tmp_path: Path) -> None:
     """Guards the path from training to a program that runs with torch alone."""

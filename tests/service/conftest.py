@@ -1,14 +1,14 @@
 """The API over each kind of database, started once; every test calls it as tenants of its own."""
 
-import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import structlog
 
 from tests.fixtures.client import Account, Api, open_api
-from tests.fixtures.database import migrated, postgres_answers, postgres_url, settings_for
+from tests.fixtures.database import migrated, postgres_url, settings_for
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,18 +23,14 @@ def _logs_to_pytest() -> None:
 
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    if request.param == "sqlite":
-        settings = settings_for(folder)
-        with migrated(settings) as database, open_api(settings, database) as opened:
-            yield opened
-        return
-    if not postgres_answers():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL does not answer on 127.0.0.1")
-    with postgres_url() as url:
-        settings = settings_for(folder, database_url=url)
-        with migrated(settings) as database, open_api(settings, database) as opened:
-            yield opened
+    values: dict[str, object] = {}
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            template = request.getfixturevalue("postgres_template")
+            values["database_url"] = stack.enter_context(postgres_url(template))
+        settings = settings_for(tmp_path_factory.mktemp("api"), **values)
+        database = stack.enter_context(migrated(settings))
+        yield stack.enter_context(open_api(settings, database))
 
 
 @pytest.fixture

@@ -16,6 +16,33 @@ from tests.fixtures.problems import problem
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
 
 
+class TestMissing:
+    @pytest.mark.parametrize(
+        "path",
+        ["models/mdl_0", "models/mdl_0/lineage", "models/mdl_0/modules", "modules/mod_0",
+         "modules/mod_0/card", "compositions/cmp_0", "artifacts/art_0", "webhooks/whk_0", "jobs/job_0"],
+    )  # fmt: skip
+    def test_it_is_named(self, account: Account, path: str) -> None:
+        kind, row_id = path.split("/")[:2]
+        assert problem(account.http.get(f"/v1/{path}"))["detail"] == f"There is no {kind[:-1]} {row_id}."
+
+    def test_of_several_the_one(self, account: Account) -> None:
+        model_id = account.registry.train()
+        body = problem(account.http.get(f"/v1/models/compare?ids={model_id},mdl_0"))
+        assert body["detail"] == "There is no model mdl_0."
+
+    def test_not_more_than_an_id_can_have(self, account: Account) -> None:
+        assert len(problem(account.http.get(f"/v1/models/{'x' * 2000}"))["detail"]) < 100
+
+    def test_a_key_of_metadata_that_is_refused_does_not_fit_the_schema(self, account: Account) -> None:
+        schemas = account.http.get("/openapi.json").json()["components"]["schemas"]
+        described = schemas["ModelImport"]["properties"]["metadata"]
+        assert (list(described["patternProperties"]), described["additionalProperties"]) == (
+            ["^[^=]+$"],
+            False,
+        )
+
+
 class TestFramework:
     def test_no_such_path(self, account: Account) -> None:
         assert problem(account.http.get("/v1/nothing"))["code"] == "not_found"
@@ -23,7 +50,7 @@ class TestFramework:
     def test_no_such_method(self, account: Account) -> None:
         answer = account.http.delete("/v1/models")
         assert problem(answer)["code"] == "method_not_allowed"
-        assert answer.headers["Allow"] == "GET"
+        assert answer.headers["Allow"] == "GET, POST"
         # The framework tells those of the path's first route only.
         assert account.http.put("/v1/jobs").headers["Allow"] == "GET, POST"
 
@@ -199,6 +226,7 @@ class TestValidation:
         body = problem(account.http.post("/v1/jobs", json={**TRAIN, **change}))
         assert (body["status"], body["code"]) == (422, code)
         assert [(e["pointer"], e["code"], e["in"]) for e in body["errors"]] == [(pointer, item, "body")]
+        assert "Extra inputs" not in body["detail"]
 
     def test_a_missing_field_has_a_pointer(self, account: Account) -> None:
         body = problem(account.http.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}))

@@ -31,6 +31,7 @@ class TestFuzzing:
     @pytest.mark.slow
     @pytest.mark.timeout(1500)
     def test_at_length(self, api: Api, filled: Account) -> None:
-        options = ("--max-examples", "100")
+        """Some 9,000 requests each; 80 examples took busy cores 9 minutes, at a load of 16 24."""
+        options = ("--max-examples", "50", "--no-shrink")
         status, report = run_schemathesis(api.url, filled.key, *options)
         assert status == 0, report

@@ -12,10 +12,10 @@ from worker.context import WorkerContext, open_context
 
 
 @pytest.fixture
-def settings(sqlite_template: Settings, tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     """SQLite only: what depends on the kind of database is tested with the service."""
     made = settings_for(tmp_path, cancel_grace_s=20.0, ready_runner=False)
-    copy_sqlite(sqlite_template, made)
+    copy_sqlite(made)
     return made
 
 

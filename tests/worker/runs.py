@@ -13,14 +13,8 @@ from core.artifacts import StoredNetwork, load_network, load_tensors
 from core.composition.union import ModuleOptions, prepare
 from core.datasets import ImageData, ImageSplit, load_dataset, normalise
 from core.masks import ModuleMask
-from core.results import (
-    ExtractResult,
-    FileRef,
-    MetricValue,
-    ResultReport,
-    RunnerInput,
-    TrainResult,
-)
+from core.reports import ResultReport, RunnerInput
+from core.results import ExtractResult, FileRef, MetricValue, TrainResult
 from core.specs import (
     ApproachSpec,
     ExtractSpec,

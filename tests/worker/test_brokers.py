@@ -23,14 +23,14 @@ from service.platform.settings import Settings, environment_of
 from service.queue import CeleryPublisher, create_celery, prepare_broker
 from tests.fixtures import redis as redis_fixture
 from tests.fixtures.database import copy_sqlite, settings_for
-from tests.fixtures.jobs import queued, read_job
+from tests.fixtures.jobs import queued, read_job, succeed
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.service.jobs.promises import broken_promises
 from tests.worker.test_execution import ENDLESS, attempts_of, has_checkpoint
 
 
 @pytest.fixture(params=["filesystem", pytest.param("redis", marks=pytest.mark.services)])
-def settings(request: pytest.FixtureRequest, sqlite_template: Settings, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     values: dict[str, str] = {}
     if request.param == "redis":
         prefix = request.getfixturevalue("redis")
@@ -39,7 +39,7 @@ def settings(request: pytest.FixtureRequest, sqlite_template: Settings, tmp_path
         values["database_url"] = request.getfixturevalue("postgres_database")
     made = settings_for(tmp_path, publish_timeout_s=2.0, **values)
     if "database_url" not in values:
-        copy_sqlite(sqlite_template, made)
+        copy_sqlite(made)
     prepare_broker(made)
     return made
 
@@ -111,6 +111,8 @@ def test_sigterm_to_the_whole_group_drains_and_burns_no_attempt(
         running_dispatcher(settings, database),
         running_worker(settings, database, queue="train") as process,
     ):
+        with database.read() as session:  # what an operator is told to signal
+            assert session.scalars(select(Worker.pid)).all() == [process.pid]
         job_id = queued(database, tenant, **ENDLESS)
         eventually(lambda: has_checkpoint(database))
         os.killpg(process.pid, signal.SIGTERM)
@@ -123,8 +125,15 @@ def test_sigterm_to_the_whole_group_drains_and_burns_no_attempt(
 def test_a_worker_killed_with_sigkill_takes_its_processes_along(
     settings: Settings, database: Database, tenant: str
 ) -> None:
+    left = settings.checkpoint_root / queued(
+        database, tenant
+    )  # by one that was killed right after it published
+    left.mkdir(parents=True)
+    with database.write() as session:
+        succeed(session, left.name, {})
     with running_worker(settings, database) as process:
         eventually(lambda: any("runner" in command_of(pid) for pid in children_of(process.pid)))
+        eventually(lambda: not left.exists(), 20)  # a thread of its own does it
         family = children_of(process.pid)
         process.kill()
         process.wait()

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from service.jobs import service
-from service.jobs.tables import JobAttempt
+from service.jobs.tables import Job, JobAttempt
 from service.platform.database import Database
 from service.platform.settings import Settings
-from tests.fixtures.jobs import queued, read_job, states_of
+from tests.fixtures.jobs import events_of, queued, read_job, states_of, train_spec
 from tests.worker.conftest import Drain
 from tests.worker.test_execution import once, runner_pids
 from worker.context import WorkerContext, open_context
@@ -60,3 +60,20 @@ def test_a_check_leaves_training_to_training_workers(
     execute(short, own)
     execute(context, foreign)
     assert [read_job(database, job_id).state for job_id in (own, foreign)] == ["queued", "pending"]
+
+
+def test_a_check_that_cannot_be_prepared_says_why_and_leaves_it_to_the_training(
+    database: Database, tenant: str, short: WorkerContext
+) -> None:
+    """A row that something damaged, and a data set whose files are not there."""
+    lost = queued(database, tenant, architecture="torchvision:resnet18", dataset="ds_" + "0" * 26)
+    damaged = queued(database, tenant, architecture="torchvision:resnet18")
+    spec = train_spec(architecture="torchvision:resnet18").model_dump(mode="json", exclude={"dataset"})
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == damaged).values(spec=spec))
+    for job_id, reason in ((lost, "artifact_missing: "), (damaged, "internal_error: KeyError")):
+        execute(short, job_id)
+        assert states_of(database, job_id) == ["pending", "validating", "queued"]
+        told = [event.data["message"] for event in events_of(database, job_id) if event.type == "job.log"]
+        assert len(told) == 1
+        assert reason in told[0]

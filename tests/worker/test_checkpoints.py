@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.results import CheckpointReport
+from core.reports import CheckpointReport
 from service.jobs.recording import Notes, record
 from service.jobs.tables import Checkpoint
 from service.platform.database import Database
@@ -46,14 +46,35 @@ def test_an_attempt_begins_with_what_can_be_resumed_and_nothing_else(
         points = [report(step, best=step == 0) for step in range(5)]
         record(session, claim.lease, claim.attempt, Notes(checkpoints=points))
     recorded = [f"{step}.safetensors" for step in range(5)]
-    for name in (*recorded, "9.safetensors", "9.safetensors.77.tmp", "notes.txt"):
+    unfinished = [f"9{told}.safetensors{end}" for told in ("", "-attempt-1") for end in ("", ".77.tmp")]
+    for name in (*recorded, *unfinished, "notes.txt"):
         (folder / name).touch()
     with database.read() as session:
         point = session.get_one(Checkpoint, (job_id, "2.safetensors"))
-    tidy(database, folder, point)
+    tidy(database, folder, point, 2)
     assert numbers(folder) == [0, 2, 3, 4]
     assert (folder / "notes.txt").exists()
     assert len(list(folder.iterdir())) == 5
+
+
+def test_an_attempt_that_was_overtaken_leaves_the_later_one_s_files_alone(
+    database: Database, folder: Path
+) -> None:
+    written = {f"9-attempt-{attempt}.safetensors{end}" for attempt in (2, 11) for end in ("", ".77.tmp")}
+    for name in written:
+        (folder / name).touch()
+    tidy(database, folder, None, 2)
+    assert {path.name for path in folder.iterdir()} == written
+
+
+def test_what_cannot_be_removed_is_in_nobodys_way(database: Database, folder: Path) -> None:
+    (folder / "1.safetensors").mkdir()
+    tidy(database, folder, None, 2)
+
+
+def test_a_folder_that_somebody_else_has_just_removed_is_tidy(database: Database, folder: Path) -> None:
+    folder.rmdir()
+    tidy(database, folder, None, 2)
 
 
 def test_a_checkpoint_goes_only_when_two_newer_ones_are_on_record(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import pytest
 from sqlalchemy import select
 
 from service.artifacts.tables import Artifact
@@ -18,13 +19,16 @@ from service.jobs.inheritance import inherit
 from service.jobs.tables import Checkpoint, Job, JobAttempt
 from service.models.tables import Metric, Model
 from service.platform.database import Database
+from service.platform.errors import UnavailableError
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, StoredBlob
+from service.tenants.service import limit_tenant
 from tests.fixtures.jobs import queued, read_job, states_of
 from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.conftest import Drain
 from worker.context import WorkerContext
 from worker.execution import execute
+from worker.warm import RunnerPool
 
 # Small enough to end in a second, checkpointed at every step so that any moment can be resumed.
 SHORT = {"epochs": 12, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0}
@@ -74,7 +78,11 @@ def once(happened: Callable[[], bool], act: Callable[[], None]) -> Iterator[None
 
 
 def test_a_killed_runner_is_resumed_from_its_checkpoint_and_the_job_succeeds(
-    database: Database, tenant: str, context: WorkerContext, settings: Settings
+    database: Database,
+    tenant: str,
+    context: WorkerContext,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     job_id = queued(database, tenant, **SHORT)
     left = settings.staging_root / job_id / "0" / "model.safetensors"  # by an attempt whose worker was killed
@@ -83,6 +91,7 @@ def test_a_killed_runner_is_resumed_from_its_checkpoint_and_the_job_succeeds(
     with once_checkpointed(database, lambda: os.kill(runner_pids()[0], signal.SIGKILL)):
         execute(context, job_id)
     assert states_of(database, job_id)[-1] == "queued"
+    assert "exit code -9" in caplog.text
     execute(context, job_id)
     assert states_of(database, job_id) == [
         "queued",
@@ -96,6 +105,10 @@ def test_a_killed_runner_is_resumed_from_its_checkpoint_and_the_job_succeeds(
     assert (first.outcome, first.cause, first.exit_code) == ("lost", "infra", -signal.SIGKILL)
     assert second.outcome == "succeeded"
     assert second.resumed_from is not None
+    with database.read() as session:
+        points = session.scalars(select(Checkpoint)).all()
+    assert {point.attempt for point in points} == {1, 2}
+    assert all(f"-attempt-{point.attempt}." in point.path for point in points)
     job = read_job(database, job_id)
     assert job.result is not None
     with database.read() as session:
@@ -186,9 +199,85 @@ class Full:
         raise OSError(errno.ENOSPC, "no space left")
 
 
-def test_a_full_disk_is_no_fault_of_the_job(database: Database, tenant: str, context: WorkerContext) -> None:
-    job_id = queued(database, tenant, epochs=1, max_train_samples=64)
-    execute(replace(context, store=cast(ArtifactStore, Full())), job_id)
+class Away:
+    """A store that does not answer."""
+
+    def ingest(self, _: Path) -> StoredBlob:
+        raise UnavailableError("The artifact store does not answer.")
+
+
+class Shrinking:
+    """A store whose tenant's share is taken away while it is filled."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def ingest(self, path: Path) -> StoredBlob:
+        with self._context.database.write() as session:
+            limit_tenant(session, "default", {"max_stored_mib": 0})
+        return self._context.store.ingest(path)
+
+
+class TestResultsThatCannotBeStored:
+    """Each of a training by the same warm runner: it is not what fails."""
+
+    @pytest.fixture(scope="class")
+    def runners(self) -> Iterator[RunnerPool]:
+        pool = RunnerPool(keep_warm=True, jobs_per_runner=9)
+        yield pool
+        pool.close()
+
+    @pytest.fixture
+    def context(self, context: WorkerContext, runners: RunnerPool) -> WorkerContext:
+        return replace(context, runners=runners)
+
+    def test_a_full_disk_is_no_fault_of_the_job(
+        self, database: Database, tenant: str, context: WorkerContext
+    ) -> None:
+        job_id = queued(database, tenant, epochs=1, max_train_samples=64)
+        execute(replace(context, store=cast(ArtifactStore, Full())), job_id)
+        assert read_job(database, job_id).state == "queued"
+        assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
+
+    def test_a_store_that_is_away_when_a_result_is_there_is_no_fault_of_the_job(
+        self, database: Database, tenant: str, context: WorkerContext
+    ) -> None:
+        job_id = queued(database, tenant, epochs=1, max_train_samples=64)
+        execute(replace(context, store=cast(ArtifactStore, Away())), job_id)
+        assert read_job(database, job_id).state == "queued"
+        assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
+
+    @pytest.mark.parametrize("when", ["before", "while it is stored"])
+    def test_results_larger_than_the_tenants_share_fail_the_job_and_are_not_kept(
+        self, database: Database, tenant: str, context: WorkerContext, when: str
+    ) -> None:
+        used = context
+        if when == "before":
+            with database.write() as session:
+                limit_tenant(session, "default", {"max_stored_mib": 0})
+        else:
+            used = replace(context, store=cast(ArtifactStore, Shrinking(context)))
+        job_id = queued(database, tenant, epochs=1, max_train_samples=64)
+        execute(used, job_id)
+        job = read_job(database, job_id)
+        assert job.error is not None
+        assert (job.state, job.error["code"], job.error["cause"]) == (
+            "failed",
+            "storage_quota_exceeded",
+            "user",
+        )
+        assert (when == "before") == (not list(context.store.blobs()))
+        with database.read() as session:
+            assert [*session.scalars(select(Artifact.id)), *session.scalars(select(Model.id))] == []
+
+
+def test_an_attempt_that_cannot_be_prepared_ends_with_a_cause(
+    database: Database, tenant: str, context: WorkerContext, settings: Settings
+) -> None:
+    job_id = queued(database, tenant, **SHORT)
+    settings.artifact_root.mkdir(parents=True, exist_ok=True)
+    settings.staging_root.touch()  # no folder can be made in it
+    execute(context, job_id)
     assert read_job(database, job_id).state == "queued"
     assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
 

@@ -83,6 +83,7 @@ def test_jobs_spread_over_the_workers_and_none_runs_twice(
             ("short", "auto", 1), ("train", "cpu", 1), ("train", "gpu", 1)
         ]  # fmt: skip
     trainings = [queued(database, tenant, **TRAINING, seed=seed) for seed in range(4)]
+    asking = [queued(database, tenant, **TRAINING, device="cuda") for _ in range(2)]
     with database.write() as session:
         short = [service.enqueue(session, tenant, ExtractSpec(model_id="mdl_none")).id for _ in range(3)]
     seen: set[tuple[str, str]] = set()
@@ -100,13 +101,14 @@ def test_jobs_spread_over_the_workers_and_none_runs_twice(
     assert seen == {("cpu", ""), (GPU, GPU)}
     with database.read() as session:
         attempts = session.scalars(select(JobAttempt)).all()
-    assert sorted(a.job_id for a in attempts) == sorted(trainings + short)
+    assert sorted(a.job_id for a in attempts) == sorted(trainings + asking + short)
     outcomes = {a.job_id: a.outcome for a in attempts}
     assert [outcomes[job_id] for job_id in trainings] == ["succeeded"] * 4
     by_device: dict[str, set[str]] = {device: set() for _, device in WORKERS}
     for attempt in attempts:
         by_device[known[attempt.worker_id].device].add(attempt.job_id)
     assert by_device["auto"] == set(short)
-    assert by_device["cpu"] | by_device[GPU] == set(trainings)
+    assert by_device["cpu"] | by_device[GPU] == set(trainings + asking)
+    assert by_device[GPU] >= set(asking)  # which find out that it is none
     assert by_device["cpu"]
     assert by_device[GPU]

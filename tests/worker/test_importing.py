@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from core.errors import Interrupted
-from core.results import ImportResult, ResultReport, RunnerInput
+from core.reports import ResultReport, RunnerInput
+from core.results import ImportResult
 from core.specs import ImportOptions, ImportSpec
 from tests.fixtures.uploads import digit_pictures, part, zipped
 from worker.runners import importing

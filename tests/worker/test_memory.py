@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from core.results import FailureReport, RunnerInput
+from core.reports import FailureReport, RunnerInput
 from core.specs import spec_digest
 from service.jobs.tables import Checkpoint, Job
 from service.platform.clock import db_now
@@ -77,7 +77,8 @@ def test_a_training_may_begin_again_with_fewer_images_at_once(
     with database.write() as session:  # of an attempt with the spec as it was asked
         session.add(
             Checkpoint(
-                job_id=job_id, path="old.safetensors", sha256=hashlib.sha256(b"state").hexdigest(),
+                job_id=job_id, tenant_id=tenant, path="old.safetensors",
+                sha256=hashlib.sha256(b"state").hexdigest(),
                 spec_sha256=spec_digest(spec), attempt=0, epoch=2, step=4,
             )
         )  # fmt: skip

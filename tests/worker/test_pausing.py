@@ -12,7 +12,7 @@ from worker.context import WorkerContext
 from worker.execution import execute
 
 # Long enough to be paused between two beats of the heart.
-TRAINING = {"epochs": 150, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0.1}
+TRAINING = {"epochs": 100, "batch_size": 32, "max_train_samples": 64, "checkpoint_interval_s": 0.1}
 
 
 def weights_of(database: Database, job_id: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.results import AnyReport, RunnerInput
+from core.reports import AnyReport, RunnerInput
 from core.specs import EvaluateSpec
 from service.platform.settings import Settings
-from tests.fixtures.waiting import command_of, eventually
+from tests.fixtures.waiting import children_of, command_of, eventually
 from tests.worker.test_execution import runner_pids
 from worker.context import open_context
 from worker.process import RunnerProcess
@@ -23,6 +23,20 @@ import time
 from worker.process import RunnerProcess
 print(RunnerProcess().pid, flush=True)
 time.sleep(600)
+"""
+TELLING = """
+import time
+from worker.process import RunnerProcess
+runner = RunnerProcess()
+print(runner.pid, flush=True)
+while True:
+    runner.allow_until(time.monotonic() + 1.0)
+    time.sleep(0.1)
+"""
+HEIR = """
+import os, time
+if os.fork() == 0:
+    time.sleep(600)
 """
 SLEEPER = """
 import subprocess, time
@@ -59,7 +73,9 @@ def test_a_warm_runner_does_several_jobs_and_is_replaced_after_its_share(tmp_pat
     try:
         first = pool.take()
         assert last_report(first, tmp_path).type == "failure"
+        first.allow_until(time.monotonic() + 0.3)
         assert pool.give_back(first, healthy=True) is None
+        assert first.read(0.6) == []
         second = pool.take()
         assert second is first
         assert last_report(second, tmp_path, seconds=20).type == "failure"
@@ -113,6 +129,32 @@ def test_a_killed_runner_shows_by_the_end_of_its_reports(tmp_path: Path) -> None
     runner.send(job(tmp_path))  # into a broken pipe, perhaps: that must not raise
     eventually(lambda: runner.read(0.1) == [] and runner.ended)
     assert runner.kill() == -signal.SIGKILL
+
+
+def test_a_killed_runner_shows_although_a_process_that_it_started_holds_its_pipe(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HEIR)
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    runner = RunnerProcess({"PYTHONPATH": os.pathsep.join(paths)})
+    try:
+        (heir,) = eventually(lambda: children_of(runner.pid))
+        os.kill(runner.pid, signal.SIGKILL)
+        eventually(lambda: runner.read(0.1) == [] and runner.ended, 10)
+        assert command_of(heir)
+    finally:
+        runner.kill()
+    eventually(lambda: command_of(heir) == "", 10)
+
+
+def test_a_runner_ends_itself_when_its_supervisor_is_stopped() -> None:
+    with subprocess.Popen([sys.executable, "-c", TELLING], stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline())
+        try:
+            eventually(lambda: "worker.runner" in command_of(pid) and "parent_death" not in command_of(pid))
+            os.kill(supervisor.pid, signal.SIGSTOP)
+            eventually(lambda: command_of(pid) == "", 10)
+        finally:
+            supervisor.kill()
 
 
 @pytest.mark.parametrize(("code", "expected"), [(RUNNER, "worker.runner"), (SLEEPER, "sleep 600")])

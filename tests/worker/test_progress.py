@@ -1,4 +1,4 @@
-from core.results import Progress
+from core.reports import Progress
 from worker.progress import ProgressMeter
 
 

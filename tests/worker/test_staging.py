@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.results import AnyReport, FailureReport, Progress
+from core.reports import AnyReport, FailureReport, Progress
 from tests.worker.test_process import job as evaluation
 from worker.job import reports_of
 from worker.runners import RUNNERS
@@ -32,6 +32,18 @@ def test_the_last_one_takes_the_jobs_folder_along(tmp_path: Path) -> None:
     stage.close()
     assert list(tmp_path.iterdir()) == []
     stage.close()
+
+
+def test_a_disk_that_refuses_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def write(*_: object) -> Iterator[AnyReport]:
+        yield Progress(phase="save", step=0, total=1)
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setitem(RUNNERS, "evaluate", write)
+    *_, last = reports_of(evaluation(tmp_path).model_dump_json().encode(), lambda: False)
+    assert isinstance(last, FailureReport)
+    assert (last.code, last.cause) == ("disk_unavailable", "infra")
+    assert "Read-only file system" in last.message
 
 
 def test_a_full_disk_is_told_as_the_machines_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from core.results import LogReport, Progress, RunnerInput
+from core.reports import LogReport, Progress, RunnerInput
 from core.specs import EvaluateSpec
 from service.jobs.endings import Stalled, settle
 from service.jobs.tables import Job
@@ -18,6 +19,7 @@ from service.platform.settings import Settings
 from tests.fixtures.jobs import claimed, queued, read_job, states_of
 from tests.fixtures.waiting import command_of, eventually
 from tests.worker.test_execution import ENDLESS, attempts_of, once_checkpointed, runner_pids
+from tests.worker.test_process import last_report
 from worker.context import WorkerContext
 from worker.execution import execute
 from worker.heartbeat import Heartbeat
@@ -105,7 +107,7 @@ def test_a_stopped_runner_is_killed_and_the_job_goes_on_from_its_checkpoint(
 def test_a_blocked_runner_says_where_and_three_of_them_end_the_job(
     database: Database, tenant: str, context: WorkerContext, settings: Settings, tmp_path: Path
 ) -> None:
-    """It waits for ever to open a named pipe that nobody writes to."""
+    """It waits for ever to open a named pipe that nobody writes to, and is warm: that is all it does."""
     pipe = tmp_path / "recipe.json"
     os.mkfifo(pipe)
     job = RunnerInput(
@@ -114,11 +116,12 @@ def test_a_blocked_runner_says_where_and_three_of_them_end_the_job(
     )  # fmt: skip
     job_id = queued(database, tenant)
     claim = claimed(database, job_id)
-    runner, heartbeat = RunnerProcess(), Heartbeat(database, claim.lease, 60.0)
+    runner, heartbeat = RunnerProcess(), Heartbeat(database, claim.lease, 60.0, time.monotonic())
     heartbeat.start()
-    patient = with_timeout(context, 4.0)
-    watch = Supervision(patient, runner, heartbeat, Recorder(database, claim, tmp_path)).watch
     try:
+        assert last_report(runner, tmp_path).type == "failure"
+        patient = with_timeout(context, 1.0)
+        watch = Supervision(patient, runner, heartbeat, Recorder(database, claim, tmp_path)).watch
         runner.send(job)
         ending = watch(None)
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Interrupted
-from core.results import AnyReport, Progress, RunnerInput
+from core.reports import AnyReport, Progress, RunnerInput
 from core.specs import NemoSpec, TrainSpec
 from worker.runners.train import run
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from core.results import AnyReport, RunnerInput
-from worker.runners import check, compose, evaluate, extract, importing, sweep, train
+from core.reports import AnyReport, RunnerInput
+from worker.runners import check, compose, evaluate, extract, import_model, importing, sweep, train
 
 ShouldStop = Callable[[], bool]
 Run = Callable[[RunnerInput, Any, ShouldStop], Iterator[AnyReport]]
@@ -16,6 +16,7 @@ RUNNERS: dict[str, Run] = {
     "evaluate": evaluate.run,
     "sweep": sweep.run,
     "import": importing.run,
+    "import_model": import_model.run,
 }
 # The same for a check, whose last report is a CheckedReport.
 CHECK: Run = check.run

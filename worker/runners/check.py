@@ -6,7 +6,7 @@ from pathlib import Path
 from core.approaches import create_approach
 from core.architectures import create
 from core.datasets import read_description
-from core.results import AnyReport, CheckedReport, Progress, RunnerInput
+from core.reports import AnyReport, CheckedReport, Progress, RunnerInput
 from core.specs import DATASETS, TrainSpec
 from worker.runners.common import check_stop
 

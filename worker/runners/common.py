@@ -24,7 +24,7 @@ from core.artifacts import (
     standard_network,
 )
 from core.composition.union import ModuleCutter, ModuleOptions
-from core.datasets import ImageData, load_dataset, load_uploaded
+from core.datasets import ImageData, as_seen_by, load_dataset, load_uploaded
 from core.errors import ArtifactError, ClassNotInModelError, Interrupted
 from core.evaluation import (
     best_threshold,
@@ -36,7 +36,8 @@ from core.evaluation import (
 )
 from core.export import export_onnx, export_program, require_onnx
 from core.masks import ModuleMask
-from core.results import FileRef, MetricValue, ModuleResult, RunnerInput
+from core.reports import RunnerInput
+from core.results import FileRef, MetricValue, ModuleResult
 from core.specs import ArtifactFormat, Split
 from core.statistics import ClassStatistics
 
@@ -82,8 +83,19 @@ def input_network(job: RunnerInput) -> StoredNetwork:
     return load_network(Path(job.files["recipe"]), Path(job.files["weights"]))
 
 
+def initial_network(job: RunnerInput) -> StoredNetwork:
+    """The model that a training starts from."""
+    return load_network(Path(job.files["initial:recipe"]), Path(job.files["initial:weights"]))
+
+
 def input_statistics(job: RunnerInput) -> ClassStatistics:
     return ClassStatistics.from_tensors(load_tensors(Path(job.files["statistics"])))
+
+
+def part_paths(job: RunnerInput) -> list[Path]:
+    """The parts of an upload, in their order."""
+    numbers = sorted(int(role.removeprefix("part:")) for role in job.files if role.startswith("part:"))
+    return [Path(job.files[f"part:{number}"]) for number in numbers]
 
 
 def dataset_of(job: RunnerInput, name: str) -> ImageData:
@@ -93,14 +105,24 @@ def dataset_of(job: RunnerInput, name: str) -> ImageData:
     return load_dataset(name, None if job.data_root is None else Path(job.data_root))
 
 
-def input_data(job: RunnerInput, recipe: Recipe) -> ImageData:
-    """The dataset the network was trained on; refuses one that has changed since."""
+def own_data(job: RunnerInput, recipe: Recipe) -> ImageData:
+    """The dataset the network is of, with classes of its own; refuses one that has changed since."""
+    if recipe.dataset is None:
+        raise ArtifactError("the model is of no dataset")
     data = dataset_of(job, recipe.dataset)
     if data.digest != recipe.dataset_digest:
         raise ArtifactError(
             f"dataset {recipe.dataset} is not the one this model was trained on: its digest has changed"
         )
-    return replace(data, train=data.train.first(recipe.train_samples))
+    return data
+
+
+def input_data(job: RunnerInput, recipe: Recipe) -> ImageData:
+    """The dataset the network is of, by the network's classes and normalisation; refuses a changed one."""
+    data = as_seen_by(own_data(job, recipe), recipe.model_classes, recipe.mean, recipe.std)
+    return (
+        data if recipe.train_samples is None else replace(data, train=data.train.first(recipe.train_samples))
+    )
 
 
 def class_indices(known: Sequence[str], wanted: Iterable[str]) -> list[int]:

@@ -7,7 +7,8 @@ from core.artifacts import ModulePart, read_recipe
 from core.composition.union import ModuleOptions, default_form, union
 from core.errors import ArtifactError
 from core.masks import ModuleMask
-from core.results import AnyReport, ComposeResult, Progress, ResultReport, RunnerInput
+from core.reports import AnyReport, Progress, ResultReport, RunnerInput
+from core.results import ComposeResult
 from core.specs import ComposeSpec
 from worker.runners.common import (
     ModuleWriter,

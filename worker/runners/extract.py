@@ -11,7 +11,8 @@ from core.composition.union import ModuleOptions, default_form
 from core.datasets import ImageData, batches
 from core.masks import ModuleMask
 from core.modularity import Estimate, cohesion, coupling
-from core.results import AnyReport, ExtractResult, MetricValue, Progress, ResultReport, RunnerInput
+from core.reports import AnyReport, Progress, ResultReport, RunnerInput
+from core.results import ExtractResult, MetricValue
 from core.specs import DEFAULT_THRESHOLDS, ExtractSpec
 from core.surgery.masking import has_generators, recorded_masks
 from worker.runners.common import (

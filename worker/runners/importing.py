@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from core.results import REPORT_ADAPTER, AnyReport, FailureReport, ResultReport, RunnerInput
+from core.reports import REPORT_ADAPTER, AnyReport, FailureReport, ResultReport, RunnerInput
 from core.specs import ImportSpec
 from service.platform.parent_death import bound_command
-from worker.runners.common import check_stop
+from worker.runners.common import check_stop, part_paths
 
 # No settings, keys or passwords: of the environment, what Python needs.
 _PASSED = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "TZ")
@@ -19,10 +19,9 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 def run(job: RunnerInput, spec: ImportSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
     """Relay the reports of the limited process; it is killed when this job is asked to stop."""
-    parts = sorted((role for role in job.files if role.startswith("part:")), key=_number)
     told = {
         "spec": spec.model_dump(mode="json"),
-        "parts": [job.files[role] for role in parts],
+        "parts": [str(path) for path in part_paths(job)],
         "staging": job.staging,
     }
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ} | _ONE_THREAD
@@ -54,7 +53,3 @@ def _death(code: int) -> dict[str, str]:
         return {"code": "import_too_large", "message": "Reading the file takes too long.", "cause": "user"}
     message = f"The importing process ended without a result ({code}); the worker's log may have more."
     return {"code": "internal_error", "message": message, "cause": "internal"}
-
-
-def _number(role: str) -> int:
-    return int(role.partition(":")[2])

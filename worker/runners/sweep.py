@@ -8,7 +8,8 @@ from core.composition.union import ModuleCutter, ModuleOptions, default_form
 from core.evaluation import multiply_accumulates, parameter_count
 from core.masks import ModuleMask
 from core.modularity import coupling
-from core.results import AnyReport, Progress, ResultReport, RunnerInput, SweepPoint, SweepResult, SweptModule
+from core.reports import AnyReport, Progress, ResultReport, RunnerInput
+from core.results import SweepPoint, SweepResult, SweptModule
 from core.specs import SweepSpec
 from worker.runners.common import check_stop, input_network, input_statistics
 

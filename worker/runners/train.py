@@ -1,7 +1,7 @@
 """Training: a network from scratch, its class statistics, its figures on held-out data, its files."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,15 +11,25 @@ from core.approaches import create_approach
 from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, save_network, save_tensors, training_recipe
 from core.datasets import ImageData, StopRequest, batches, stoppable
 from core.devices import deterministic_algorithms, resolve_device
-from core.distillation import lineage_of, teacher_of
+from core.distillation import teacher_of
 from core.evaluation import classification_metrics, multiply_accumulates, parameter_count, predict
 from core.export import export_program
-from core.results import AnyReport, MetricValue, Progress, ResultReport, RunnerInput, TrainResult
+from core.initial_weights import InitialWeights, initial_of, lineage_of
+from core.reports import AnyReport, Progress, ResultReport, RunnerInput
+from core.results import MetricValue, TrainResult
 from core.specs import TrainSpec
 from core.statistics import ClassStatistics
 from core.training import train
 from core.units import find_units
-from worker.runners.common import SPLITS, code_versions, dataset_of, file_ref, input_network, safe_stem
+from worker.runners.common import (
+    SPLITS,
+    code_versions,
+    dataset_of,
+    file_ref,
+    initial_network,
+    input_network,
+    safe_stem,
+)
 
 
 def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator[AnyReport]:
@@ -29,6 +39,7 @@ def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator
     if spec.max_train_samples is not None:
         data = replace(data, train=data.train.first(spec.max_train_samples))
     device, checkpoints = resolve_device(spec.device), Path(job.checkpoints)
+    initial = None if spec.initial_model_id is None else initial_of(initial_network(job), spec, data)
     network = yield from train(
         spec,
         data,
@@ -37,6 +48,8 @@ def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator
         resume=None if job.resume is None else checkpoints / job.resume,
         should_stop=should_stop,
         teacher=None if spec.teacher_model_id is None else teacher_of(input_network(job), data),
+        initial=initial,
+        attempt=job.attempt,
     )
     yield Progress(phase="statistics", step=0, total=1)
     network.to(device)
@@ -46,7 +59,8 @@ def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator
         yield Progress(phase="evaluate", step=0, total=1)
         metrics = _metrics(network, data, device, should_stop)
     yield Progress(phase="save", step=0, total=1)
-    yield ResultReport(result=_save(job, spec, data, network.cpu(), statistics, metrics))
+    made = _Made(network.cpu(), statistics, metrics)
+    yield ResultReport(result=_save(job, spec, data, made, initial))
 
 
 def _statistics(
@@ -71,21 +85,25 @@ def _metrics(
     return metrics
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What a training leaves."""
+
+    network: fx.GraphModule
+    statistics: ClassStatistics
+    metrics: list[MetricValue]
+
+
 def _save(
-    job: RunnerInput,
-    spec: TrainSpec,
-    data: ImageData,
-    network: fx.GraphModule,
-    statistics: ClassStatistics,
-    metrics: list[MetricValue],
+    job: RunnerInput, spec: TrainSpec, data: ImageData, made: _Made, initial: InitialWeights | None
 ) -> TrainResult:
     staging, names = Path(job.staging), list(data.info.class_names)
     folder, stem = staging / "model", safe_stem([spec.architecture, spec.dataset, spec.approach.name])
-    lineage = {"train_job_id": job.job_id, **lineage_of(spec)}
+    lineage = {"train_job_id": job.job_id, **lineage_of(spec, initial)}
     recipe = training_recipe(spec, data, code_versions(), lineage)
-    recipe = save_network(network, recipe, folder)
-    save_tensors(statistics.to_tensors(), folder / STATISTICS)
-    export_program(network, recipe, folder / PROGRAM)
+    recipe = save_network(made.network, recipe, folder)
+    save_tensors(made.statistics.to_tensors(), folder / STATISTICS)
+    export_program(made.network, recipe, folder / PROGRAM)
     return TrainResult(
         architecture=spec.architecture,
         approach=spec.approach.name,
@@ -94,12 +112,13 @@ def _save(
         dataset_digest=data.digest,
         classes=names,
         input_shape=list(data.info.input_shape),
-        parameters=parameter_count(network),
-        flops=multiply_accumulates(network, data.info.input_shape),
+        parameters=parameter_count(made.network),
+        flops=multiply_accumulates(made.network, data.info.input_shape),
         seed=spec.seed,
-        units={unit.name: unit.width for unit in find_units(network)},
+        units={unit.name: unit.width for unit in find_units(made.network)},
         versions=recipe.versions,
-        metrics=metrics,
+        metrics=made.metrics,
+        initial=initial and initial.report,
         files=[file_ref(role, folder, name, staging, stem) for role, name in _FILES],
     )
 

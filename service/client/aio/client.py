@@ -1,22 +1,24 @@
 """The typed HTTP client: one object per service."""
 
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from service.client.account import Usage
 from service.client.aio.artifacts import AsyncArtifactsClient
 from service.client.aio.jobs import AsyncJobsClient
+from service.client.aio.models import AsyncModelsClient
 from service.client.aio.people import AsyncApiKeysClient, AsyncAuditClient
 from service.client.aio.registry import (
     AsyncArchitecturesClient,
     AsyncClassesClient,
     AsyncCompositionsClient,
     AsyncDatasetsClient,
-    AsyncModelsClient,
     AsyncModulesClient,
 )
 from service.client.aio.transport import AsyncTransport
 from service.client.aio.webhooks import AsyncWebhooksClient
-from service.client.schemas import Version
+from service.client.schemas import Page, Version, WorkerCount
 
 
 class AsyncCleaveClient:
@@ -52,6 +54,19 @@ class AsyncCleaveClient:
         response = await self._transport.send("GET", "/readyz")
         answer: dict[str, Any] = response.json()
         return answer
+
+    async def usage(self, *, since: datetime | None = None, until: datetime | None = None) -> Usage:
+        """What your tenant has, and the computing of a period: the 30 days before `until`, which is now."""
+        period = {
+            "from": None if since is None else since.isoformat(),
+            "to": None if until is None else until.isoformat(),
+        }
+        return await self._transport.get("/v1/usage", Usage, period)
+
+    async def workers(self) -> list[WorkerCount]:
+        """Who there is to take jobs."""
+        page = await self._transport.get("/v1/workers", Page[WorkerCount])
+        return page.data
 
     async def close(self) -> None:
         await self._transport.close()

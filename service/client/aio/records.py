@@ -29,10 +29,6 @@ class AsyncRecordsClient:
         answer = await self._transport.send("GET", f"{self.path}/{segment(owner_id)}/card", headers=headers)
         return answer.text
 
-
-class AsyncComparedClient(AsyncRecordsClient):
-    """Base of `client.models` and `client.modules`."""
-
     async def compare(self, ids: Sequence[str]) -> Comparison:
         """Two to ten of them side by side."""
         return await self._transport.get(f"{self.path}/compare", Comparison, {"ids": ",".join(ids)})

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from service.client.aio.artifacts import AsyncArtifactsClient
-from service.client.aio.records import AsyncComparedClient, AsyncRecordsClient, changes
+from service.client.aio.records import AsyncRecordsClient, changes
 from service.client.aio.transport import AsyncTransport, segment
 from service.client.aio.uploads import send_dataset
 from service.client.files import DatasetUpload, Download
-from service.client.filters import ClassFilters, ModelFilters, ModuleFilters, query
+from service.client.filters import ClassFilters, ModuleFilters, query
 from service.client.schemas import (
     Architecture,
     ClassMatch,
     Composition,
     CompositionRequest,
     Dataset,
-    Model,
-    ModelClass,
     Module,
     Page,
 )
@@ -78,65 +76,7 @@ class AsyncArchitecturesClient:
         return page.data
 
 
-class AsyncModelsClient(AsyncComparedClient):
-    """`client.models`."""
-
-    path = "/v1/models"
-
-    async def list(self, **filters: Unpack[ModelFilters]) -> Page[Model]:
-        """The models that fit, newest first unless sorted otherwise."""
-        return await self._transport.get("/v1/models", Page[Model], query(filters))
-
-    async def get(self, model_id: str) -> Model:
-        return await self._transport.get(f"/v1/models/{segment(model_id)}", Model)
-
-    async def update(
-        self,
-        model_id: str,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] | None = None,
-        metadata: Mapping[str, str | None] | None = None,
-        if_match: str | None = None,
-    ) -> Model:
-        """Change labels as of modules; with a `name`, the model becomes its next version."""
-        body = changes(tags, metadata) | ({} if name is None else {"name": name})
-        return await self._transport.patch(f"{self.path}/{segment(model_id)}", Model, body, if_match)
-
-    async def put_alias(self, model_id: str, alias: str) -> Model:
-        """Let `name@alias` mean this model from now on."""
-        return await self._transport.put(f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}", Model)
-
-    async def delete_alias(self, model_id: str, alias: str) -> None:
-        """Let `name@alias` mean nothing any more."""
-        await self._transport.send("DELETE", f"{self.path}/{segment(model_id)}/aliases/{segment(alias)}")
-
-    async def delete(self, model_id: str) -> None:
-        """Remove a model that has no modules and no compositions."""
-        await self._transport.send("DELETE", f"/v1/models/{segment(model_id)}")
-
-    async def download(
-        self, model_id: str, folder: Path | str, *, role: str | None = None
-    ) -> builtins.list[Download]:
-        """Its files, or the one in this role ("program", "weights", ...), each verified.
-
-        Raises NoSuchFileError and what `client.artifacts.download` raises.
-        """
-        found = await self.get(model_id)
-        return await AsyncArtifactsClient(self._transport).download_all(found.artifacts, folder, role)
-
-    async def classes(self, model_id: str) -> builtins.list[ModelClass]:
-        page = await self._transport.get(f"/v1/models/{segment(model_id)}/classes", Page[ModelClass])
-        return page.data
-
-    async def modules(
-        self, model_id: str, *, limit: int | None = None, after: str | None = None
-    ) -> Page[Module]:
-        params = {"limit": limit, "after": after}
-        return await self._transport.get(f"/v1/models/{segment(model_id)}/modules", Page[Module], params)
-
-
-class AsyncModulesClient(AsyncComparedClient):
+class AsyncModulesClient(AsyncRecordsClient):
     """`client.modules`."""
 
     path = "/v1/modules"

@@ -31,20 +31,36 @@ async def send_dataset(
         if source.is_dir():
             file = Path(scratch) / f"{source.resolve().name}.tar"
             await asyncio.to_thread(_pack, source, file)
-        digest = await asyncio.to_thread(_sha256, file)
-        asked = {"filename": file.name, "size": file.stat().st_size, "sha256": digest}
-        made = await transport.post(path, Upload, asked, idempotency_key=f"{key}-upload")
-        path = f"{path}/{segment(made.id)}"
-        upload = await transport.get(path, Upload)
-        there = sum(part.size for part in upload.parts)
-        sent(there, upload.size)
-        for number in upload.missing:
-            content = await asyncio.to_thread(_part, file, number, upload.part_size)
-            await transport.send("PUT", f"{path}/parts/{number}", content=content, headers=_headers(content))
-            there += len(content)
-            sent(there, upload.size)
-    job = await transport.post(f"{path}/complete", Job, idempotency_key=f"{key}-complete")
+        upload_id = await _send(transport, path, file, key, sent)
+    completed = f"{path}/{segment(upload_id)}/complete"
+    job = await transport.post(completed, Job, idempotency_key=f"{key}-complete")
     return dataset, job
+
+
+async def send_weights(
+    transport: AsyncTransport, source: Path, options: Mapping[str, Any], key: str, sent: Sent
+) -> Job:
+    """The job that makes a model of a file of weights; the rest as of `send_dataset`."""
+    upload_id = await _send(transport, "/v1/uploads", source, key, sent)
+    body = {"upload_id": upload_id, **options}
+    return await transport.post("/v1/models", Job, body, idempotency_key=f"{key}-model")
+
+
+async def _send(transport: AsyncTransport, path: str, file: Path, key: str, sent: Sent) -> str:
+    """The id of an upload, of those opened at `path`, that has the whole file."""
+    digest = await asyncio.to_thread(_sha256, file)
+    asked = {"filename": file.name, "size": file.stat().st_size, "sha256": digest}
+    made = await transport.post(path, Upload, asked, idempotency_key=f"{key}-upload")
+    path = f"{path}/{segment(made.id)}"
+    upload = await transport.get(path, Upload)
+    there = sum(part.size for part in upload.parts)
+    sent(there, upload.size)
+    for number in upload.missing:
+        content = await asyncio.to_thread(_part, file, number, upload.part_size)
+        await transport.send("PUT", f"{path}/parts/{number}", content=content, headers=_headers(content))
+        there += len(content)
+        sent(there, upload.size)
+    return made.id
 
 
 def _pack(folder: Path, archive: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from core.datasets import ImageData, load_uploaded
 from core.errors import CoreError
 from core.importing.run import run_import
-from core.results import REPORT_ADAPTER, AnyReport, ImportResult
+from core.reports import REPORT_ADAPTER, AnyReport
+from core.results import ImportResult
 from core.specs import ImportOptions, ImportSpec
 
 COMMAND = (sys.executable, "-m", "core.importing")

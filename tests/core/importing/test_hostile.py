@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from core.errors import ArchiveUnsafeError
 from core.importing import limits
 from core.importing.archives import safe_parts
-from core.results import FailureReport, ResultReport
+from core.reports import FailureReport, ResultReport
 from tests.core.importing.runs import imported, limited, refused
 from tests.core.importing.test_formats import coloured, idx, saved, tarred
 from tests.fixtures.uploads import digit_pictures, png, zipped
@@ -262,3 +262,32 @@ def test_the_kernel_limits_what_a_header_makes_us_ask_for(tmp_path: Path) -> Non
 def npy(array: Any) -> bytes:
     np.save(file := io.BytesIO(), array)
     return file.getvalue()
+
+
+def _patched(at: bytes, offset: int, value: bytes) -> bytes:
+    """A good zip with some bytes of its first record of this kind changed."""
+    content = bytearray(zipped(GOOD))
+    place = content.index(at) + offset
+    content[place : place + len(value)] = value
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"PK\x05\x06" + bytes(18), "dataset_invalid"),
+        (_patched(b"PK\x01\x02", 6, b"\x6f\x00"), "dataset_corrupt"),
+        (_patched(b"PK\x01\x02", 8, b"\x20\x00"), "dataset_corrupt"),
+        (_patched(b"PK\x05\x06", 16, b"\x00\x00\x00\x0f"), "dataset_corrupt"),
+    ],
+    ids=["no files", "version 11.1", "patched data", "directory far behind"],
+)
+def test_odd_zip_files_are_refused_and_no_fault_of_ours(content: bytes, code: str, tmp_path: Path) -> None:
+    assert refused(content, tmp_path / "in").code == code
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\x1b[31m", "a\nb"])
+def test_names_of_classes_that_nobody_could_ask_for(name: str, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    np.savez(file, x=coloured(20), y=np.arange(20) % 2, class_names=np.array([name, "dog"]))
+    assert refused(file.getvalue(), tmp_path / "in").code == "dataset_invalid"

@@ -94,6 +94,5 @@ class TestStays:
             old = AuditEvent(id=f"aud_old{account.tenant_id}", tenant_id=account.tenant_id, status=200)
             old.operation, old.created_at = "old", 1_000_000_000_000  # type: ignore[assignment]  # milliseconds
             session.add(old)
-        with api.database.write() as session:
-            repository.forget(session, 2 * DAY_MS)
+        repository.forget(api.database, 2 * DAY_MS)
         assert [e["operation"] for e in logged(account)] == ["test", "test"]

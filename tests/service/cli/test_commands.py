@@ -70,6 +70,25 @@ class TestJobs:
         assert job["spec"]["epochs"] == 3
         assert (job["spec"]["approach"]["name"], job["spec"]["approach"]["alpha"]) == ("nemo", 0.7)
 
+    def test_a_training_can_start_from_a_model(self, live: LiveService) -> None:
+        result = cleave("jobs", "train", *TRAIN_OPTIONS, "--initial-model", "mdl_0", live=live)
+        assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [not_found]")
+        assert "no model" in result.stderr
+
+    def test_weights_are_imported_as_the_options_say(self, live: LiveService, tmp_path: Path) -> None:
+        file = tmp_path / "net.safetensors"
+        file.write_bytes(b"weights")
+        command = ("models", "import", str(file), "--architecture", "small_cnn", "--no-wait", "--json")
+        options = ("--classes", "a,b", "--name", "n", "--set", "input_shape=[1,8,8]", "--set", "mean=[0.5]")
+        job = json.loads(cleave(*command, *options, "--set", "std=[0.25]", live=live).stdout)
+        asked = {"class_names": ["a", "b"], "name": "n", "input_shape": [1, 8, 8], "std": [0.25]}
+        assert {name: job["spec"][name] for name in asked} == asked
+        of_digits = json.loads(cleave(*command, "--dataset", "digits", live=live).stdout)
+        assert of_digits["spec"]["dataset"] == "digits"
+        refused = cleave(*command, "--classes", "a,b", live=live)
+        assert refused.exit_code == 1
+        assert "needed too: input_shape, mean, std" in refused.stderr
+
     def test_spec_file_is_overridden_by_options(self, live: LiveService, tmp_path: Path) -> None:
         file = tmp_path / "spec.json"
         file.write_text(json.dumps({**TRAIN, "seed": 5}))

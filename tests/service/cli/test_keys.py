@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from service.client import CleaveApiError, CleaveClient
+from service.migrate import current, downgrade, head
+from service.platform.database import Database
+from tests.fixtures.database import settings_for
 from tests.fixtures.waiting import eventually
 from tests.service.cli.test_commands import cleave
 from tests.service.client.live import LiveService
@@ -16,6 +19,20 @@ def test_keys_create_makes_a_working_key(live: LiveService) -> None:
     made = json.loads(cleave("keys", "create", "--name", "ci", "--data-dir", home, "--json").stdout)
     with CleaveClient(live.url, made["api_key"]) as client:
         assert client.jobs.list().data is not None
+    assert f"data in {live.settings.home}\n" in cleave("keys", "create", "--data-dir", home).stderr
+
+
+def test_tables_of_an_older_version_are_left_to_db_upgrade(tmp_path: Path) -> None:
+    """Processes of that version may be at work."""
+    settings = settings_for(tmp_path)
+    home = ("--data-dir", str(settings.home))
+    assert cleave("keys", "create", *home).exit_code == 0  # none yet: made
+    downgrade(settings, "-1")
+    refused = cleave("keys", "create", *home)
+    assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "error [database_not_migrated]")
+    database = Database(settings)
+    assert current(database.engine) != head()
+    database.dispose()
 
 
 def test_the_first_key_is_not_lost_when_the_start_fails(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from core.results import LogReport
+from core.reports import LogReport
 from service.client import CleaveClient
 from service.jobs.recording import Notes, record
 from tests.fixtures.jobs import claimed

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from service.cli.main import app
 from service.platform.settings import Settings
-from service.platform.startup import require_schema
+from service.platform.startup import require_schema, tell_doubtful
 from tests.fixtures.database import migrated, settings_for
 from tests.service.client.live import LiveService
 
@@ -165,6 +165,39 @@ class TestSettings:
         assert settings.port == 8321
 
 
+class TestDoubts:
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in os.environ if name.startswith("CLEAVE_")]:
+            monkeypatch.delenv(name)
+
+    def test_a_variable_that_is_almost_a_setting(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("CLEAVE_LEASE_TTL", "5")
+        monkeypatch.setenv("CLEAVE_API_KEY", "cleave_1_2")
+        tell_doubtful(Settings(), needs_secret=True)
+        assert caplog.messages == ["CLEAVE_LEASE_TTL is not a setting; is CLEAVE_LEASE_TTL_S meant?"]
+
+    def test_up_says_so_itself(self, tmp_path: Path) -> None:
+        """Its processes do not see the variable."""
+        (tmp_path / "file").touch()
+        arguments = ["up", "--port", "0", "--data-dir", str(tmp_path / "file")]
+        result = CliRunner().invoke(app, arguments, env={"CLEAVE_LEASE_TTL": "5"})
+        warning, error = result.stderr.splitlines()
+        assert warning == "warning: CLEAVE_LEASE_TTL is not a setting; is CLEAVE_LEASE_TTL_S meant?"
+        assert error.startswith("error [not_a_folder]")
+
+    def test_a_shared_database_and_a_secret_of_this_machine(self, caplog: pytest.LogCaptureFixture) -> None:
+        shared = Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+        tell_doubtful(shared, needs_secret=False)
+        assert caplog.messages == []
+        tell_doubtful(shared, needs_secret=True)
+        (told,) = caplog.messages
+        assert told.startswith("CLEAVE_SECRET_KEY is not set")
+        assert str(shared.home) in told
+
+
 class TestSchema:
     @pytest.mark.parametrize(
         "command", ["service.cli dispatcher", "service.dispatcher", "worker --queue short"]
@@ -173,6 +206,20 @@ class TestSchema:
         code, text = refused_process(*command.split(), CLEAVE_DATA_DIR=str(tmp_path))
         assert (code, text.count("\n")) == ("database_not_migrated", 1)
         assert "`cleave db upgrade`" in text
+
+    def test_the_api_starts_and_says_what_is_missing(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "service.cli", "api", "--port", "0", "--data-dir", str(tmp_path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            try:
+                told: list[str] = []
+                while not any("not ready" in line for line in told):
+                    told.append(process.stderr.readline())
+                    assert told[-1], told
+            finally:
+                process.terminate()
+        assert any("listening on http://127.0.0.1:" in line for line in told)
+        assert "the schema has no tables; run `cleave db upgrade`" in told[-1]
 
     def test_a_database_that_does_not_answer_is_waited_for(self, tmp_path: Path) -> None:
         away = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
@@ -187,6 +234,29 @@ class TestSchema:
 
 
 class TestPlaces:
+    def test_a_worker_that_cannot_write_what_attempts_make(self, tmp_path: Path) -> None:
+        """It would take one job after the other, and each would fail."""
+        file = tmp_path / "file"
+        file.touch()
+        with migrated(settings_for(tmp_path)):
+            code, text = refused_process(
+                "worker", "--queue", "short", status=1,
+                CLEAVE_DATA_DIR=str(tmp_path / "home"), CLEAVE_ARTIFACT_URL=f"file://{file}/folder",
+            )  # fmt: skip
+        assert (code, text.count("\n")) == ("folder_not_writable", 1)
+        assert f"{file}/folder" in text
+        assert "CLEAVE_ARTIFACT_URL" in text
+
+    @pytest.mark.parametrize("command", ["service.dispatcher", "service.cli dispatcher"])
+    def test_a_dispatcher_without_a_secret_to_read(self, tmp_path: Path, command: str) -> None:
+        """Its thread that sends webhooks would end, and the rest go on."""
+        settings = settings_for(tmp_path)
+        (settings.home / "secret.key").mkdir(parents=True)
+        with migrated(settings):
+            code, text = refused_process(*command.split(), CLEAVE_DATA_DIR=str(settings.home))
+        assert (code, text.count("\n")) == ("os_error", 1)
+        assert "secret.key" in text
+
     @pytest.mark.parametrize("below", ["", "/folder"])
     def test_a_data_folder_that_is_a_file(self, tmp_path: Path, below: str) -> None:
         file = tmp_path / "file"

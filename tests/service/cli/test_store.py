@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from service.platform.database import Database
-from service.platform.settings import Settings
 from service.platform.storage import open_store
 from tests.fixtures.database import copy_sqlite, settings_for
 from tests.service.cli.test_commands import cleave
@@ -15,10 +14,10 @@ from tests.service.client.live import LiveService
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, sqlite_template: Settings) -> Iterator[LiveService]:
+def shelf(tmp_path: Path) -> Iterator[LiveService]:
     """A database and a store without processes."""
     settings = settings_for(tmp_path)
-    copy_sqlite(sqlite_template, settings)
+    copy_sqlite(settings)
     database = Database(settings)
     yield LiveService("", "", settings, database)
     database.dispose()

@@ -16,6 +16,7 @@ def test_limits_are_set_shown_and_taken_back(tmp_path: Path) -> None:
 
     assert limits("--max-running", "2", "--max-queued", "9") == (2, 9)
     assert limits("--max-queued", "-1") == (2, None)
+    assert "1,000" in cleave("tenants", "limit", "acme", "--max-stored-mib", "1000", *home).stdout
     listed = json.loads(cleave("tenants", "list", *home, "--json").stdout)
     assert [(t["name"], t["max_running"]) for t in listed] == [("acme", 2), ("default", None)]
     assert "as everybody" in cleave("tenants", "list", *home).stdout

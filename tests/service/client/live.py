@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.specs import parse_job_spec
-from service import migrate
 from service.artifacts.tables import Artifact
 from service.client import CleaveClient
 from service.jobs.service import enqueue
@@ -21,6 +20,7 @@ from service.platform.settings import Settings, environment_of
 from service.platform.storage import StoredBlob, open_store
 from service.tenants.keys import create_key
 from service.tenants.service import ensure_tenant
+from tests.fixtures.database import migrate
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits", "epochs": 2}
 
@@ -61,7 +61,7 @@ class LiveService:
 @contextmanager
 def served(settings: Settings) -> Iterator[LiveService]:
     """Serve the application from a process of its own, as `cleave up` does."""
-    migrate.upgrade(settings)
+    migrate(settings)
     database = Database(settings)
     with database.write() as session:
         key = create_key(session, settings, "default", "tests")
@@ -116,8 +116,8 @@ class CuttingProxy:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
+                self.conditions += data.lower().count(b"\r\nif-range: ")  # before the test can go on
                 server.sendall(data)
-                self.conditions += data.lower().count(b"\r\nif-range: ")
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         budget = self._per_connection
@@ -126,9 +126,9 @@ class CuttingProxy:
                 data = server.recv(min(65536, budget))
                 if not data:
                     break
-                client.sendall(data)
                 self.statuses += map(int, re.findall(rb"HTTP/1\.1 (\d{3}) ", data))
                 self.passed += len(data)
+                client.sendall(data)
                 budget -= len(data)
                 self._left = None if self._left is None else self._left - len(data)
             client.shutdown(socket.SHUT_RDWR)

@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from service.client import AsyncCleaveClient, CleaveApiError, CleaveClient, WaitTimeoutError
 from service.client.progress import ProgressLine
-from service.client.schemas import Job
+from service.client.schemas import Job, JobProgress
 from tests.service.client.live import TRAIN, CuttingProxy, LiveService
 
 
@@ -121,3 +123,8 @@ def test_the_line_of_progress() -> None:
     draw(job)
     bar = "[###############...............]"
     assert out.getvalue() == f"\rtrain job_1  {bar}  50 %  running  train  12 s left"
+    ended = job.model_copy(update={"state": "succeeded"})
+    draw(ended)  # known from an event; what it ended with is read after it
+    draw(ended.model_copy(update={"finished_at": datetime.now(UTC), "progress": JobProgress(percent=100.0)}))
+    assert out.getvalue().count("\n") == 1
+    assert re.search(r"100 %  succeeded *\n$", out.getvalue())

@@ -3,6 +3,7 @@
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,22 @@ def test_an_interrupted_upload_goes_on_with_what_is_missing(client: CleaveClient
     again = client.datasets.upload(file, "mine", key="k")
     assert (again.dataset.id, again.job.id) == (sent.dataset.id, sent.job.id)
     assert client.datasets.get(str(sent.dataset.id)).state == "importing"
+
+
+def test_weights_become_a_model_of_what_was_said(client: CleaveClient, tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(b"weights")
+    shape: dict[str, Any] = {"input_shape": [1, 8, 8], "mean": [0.5], "std": [0.25]}
+    sent = [
+        client.models.import_(file, architecture="small_cnn", classes=("a", "b"), key="w", name="n", **shape)
+        for _ in range(2)
+    ]
+    assert sent[0].id == sent[1].id
+    assert (sent[0].kind, sent[0].spec["filename"], sent[0].spec["size"]) == ("import_model", file.name, 7)
+    asked = {"architecture": "small_cnn", "class_names": ["a", "b"], "name": "n", **shape}
+    assert {name: sent[0].spec[name] for name in asked} == asked
+    of_digits = client.models.import_(file, architecture="small_cnn", dataset="digits")
+    assert (of_digits.id != sent[0].id, len(of_digits.spec["class_names"])) == (True, 10)
 
 
 def test_another_upload_is_another_dataset(client: CleaveClient, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from sqlalchemy import func, select, update
 
 from core.catalog import DATASETS, DatasetInfo
 from core.results import ImportReport, ImportResult
-from service.dispatcher import Dispatcher
 from service.jobs import service as jobs
 from service.jobs.tables import Job
 from service.platform import local_store
 from service.platform.clock import db_now
 from service.platform.storage import open_store
+from service.upkeep import Upkeep
 from service.uploads.tables import Upload, UploadPart
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed
@@ -137,7 +137,9 @@ class TestDatasets:
         assert ready["report"]["warnings"] == ["small"]
         listed = account.http.get("/v1/datasets").json()["data"]
         assert [d["name"] for d in listed] == [*DATASETS, "pictures"]
-        assert account.http.post("/v1/jobs", json=train).status_code == 202
+        training = account.http.post("/v1/jobs", json=train).json()
+        assert problem(account.http.delete(path))["code"] == "in_use"
+        assert account.http.post(f"/v1/jobs/{training['id']}/cancel").status_code == 202
         large = {**train, "architecture": "resnet18"}
         assert problem(account.http.post("/v1/jobs", json=large))["errors"][0]["pointer"] == "/architecture"
         again = account.http.post(f"{path}/uploads", json={"filename": "a", "size": 1, "sha256": "a" * 64})
@@ -197,6 +199,9 @@ class Nobody:
     def publish(self, job_id: str, queue: str) -> None:
         raise AssertionError(job_id, queue)
 
+    def check(self) -> None:
+        pass
+
 
 def test_what_is_left_of_uploads_goes(api: Api, account: Account) -> None:
     """Abandoned, imported, shared with another upload, and being read: only the last two stay."""
@@ -213,7 +218,7 @@ def test_what_is_left_of_uploads_goes(api: Api, account: Account) -> None:
     store = open_store(api.settings)
     digests = [hashlib.sha256(content).hexdigest() for content in distinct]
     age_blobs(api.settings.artifact_root)
-    Dispatcher(api.database, Nobody(), api.settings).forget()
+    Upkeep(api.database, api.settings).forget()
     assert [store.exists(digest) for digest in digests] == [False, False, True, True]
     with api.database.read(account.tenant_id) as session:
         assert session.scalars(select(Upload.id)).all() == [living["spec"]["upload_id"]]

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from core.results import CheckpointReport, MetricValue
+from core.reports import CheckpointReport
+from core.results import MetricValue
 from service.jobs import expiry, fairness, leases, outbox, pausing, service
 from service.jobs.endings import Ending, settle
 from service.jobs.recording import Notes, record, record_start
@@ -34,7 +35,7 @@ from service.platform.errors import AlreadyTerminalError, ConflictError
 from service.platform.settings import Settings
 from tests.fixtures.database import default_tenant, empty
 from tests.fixtures.jobs import train_spec
-from tests.service.jobs.known import ENDINGS, Known
+from tests.service.jobs.known import ENDINGS, Known, has_room
 from tests.service.jobs.promises import broken_promises, finish, pass_time
 
 SPEC = "1" * 64
@@ -42,6 +43,7 @@ TTL_S = 1000.0
 # The lease runs out with the fourth; real seconds of a slow machine do not matter beside it.
 STEP_S = 300.0
 WORKERS = ("wrk_a", "wrk_b")
+_CHECKED, _UNCHECKED = ("small_cnn", JobState.QUEUED), ("torchvision:resnet18", JobState.PENDING)
 
 
 class JobMachine(RuleBasedStateMachine):
@@ -66,17 +68,18 @@ class JobMachine(RuleBasedStateMachine):
             return False
         return True
 
-    @initialize(target=jobs)
-    def begin(self) -> str | MultipleResults[str]:
-        return self.create()
+    @initialize(target=jobs, unchecked=st.booleans())
+    def begin(self, *, unchecked: bool) -> str | MultipleResults[str]:
+        return self.create(unchecked=unchecked)
 
-    @precondition(lambda self: sum(job.state not in TERMINAL for job in self.known.values()) < 2)
-    @rule(target=jobs, expires_after_s=st.sampled_from([None, 500]))
-    def create(self, expires_after_s: int | None = None) -> str:
+    @precondition(lambda self: has_room(self.known))
+    @rule(target=jobs, expires_after_s=st.sampled_from([None, 500]), unchecked=st.booleans())
+    def create(self, expires_after_s: int | None = None, *, unchecked: bool = False) -> str:
+        network, state = _UNCHECKED if unchecked else _CHECKED
         with self.database.write() as session:
-            spec = train_spec(expires_after_s=expires_after_s)
+            spec = train_spec(expires_after_s=expires_after_s, architecture=network)
             job_id = service.enqueue(session, self.tenant, spec).id
-        self.known[job_id] = Known(patience_s=expires_after_s)
+        self.known[job_id] = Known(state, patience_s=expires_after_s, unchecked=unchecked)
         return job_id
 
     @rule(target=leases, job_id=jobs, owner=st.sampled_from(WORKERS))
@@ -113,7 +116,8 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(lease=leases, epoch=st.integers(1, 3), checkpoint=st.booleans())
     def report(self, lease: Lease, epoch: int, checkpoint: bool) -> None:
-        job, attempt = self.known[lease.job_id], lease.token
+        job = self.known[lease.job_id]
+        attempt = lease.token - job.checks
         notes = Notes(progress={"step": epoch}, metrics=[MetricValue(name="loss", value=1.0, epoch=epoch)])
         if checkpoint:
             path = f"{attempt}-{epoch}.safetensors"
@@ -130,7 +134,8 @@ class JobMachine(RuleBasedStateMachine):
     def begin_again(self, lease: Lease) -> None:
         """An attempt that found no checkpoint draws its curves anew."""
         job = self.known[lease.job_id]
-        held = self.write(lambda session: record_start(session, lease, lease.token, None, SPEC))
+        attempt = lease.token - job.checks
+        held = self.write(lambda session: record_start(session, lease, attempt, None, SPEC))
         assert held == (job.holder == lease)
         if held:
             job.figures.clear()
@@ -161,7 +166,7 @@ class JobMachine(RuleBasedStateMachine):
         with self.database.write() as session:
             first = service.cancel(session, job_id)[1]
         assert first == (job.state is not JobState.CANCELLING)
-        job.state, job.paused = JobState.CANCELLING if job.holder else JobState.CANCELLED, False
+        job.stop()
 
     @rule(job_id=jobs, ask=st.sampled_from([pausing.pause, pausing.resume]))
     def hold_back(self, job_id: str, ask: Callable[[Session, str], tuple[Job, bool]]) -> None:
@@ -172,9 +177,8 @@ class JobMachine(RuleBasedStateMachine):
             return
         with self.database.write() as session:
             assert ask(session, job_id)[1] == (job.paused != pause)
-        if job.paused != pause and job.holder is None:
-            job.state, job.ready_at = JobState.PENDING if pause else JobState.QUEUED, 0.0
-        job.paused = pause
+        if job.paused != pause:
+            job.pause() if pause else job.resume()
 
     @rule(steps=st.sampled_from([1, 4]))
     def pass_time(self, steps: int) -> None:
@@ -196,7 +200,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def expire(self, job_id: str) -> None:
         job = self.known[job_id]
-        outdated = job.state not in TERMINAL and job.outdated
+        outdated = job.state in {JobState.PENDING, JobState.QUEUED} and job.outdated
         with self.database.write() as session:
             assert (job_id in expiry.outdated(session)) == outdated
             expiry.expire(session, job_id)
@@ -207,8 +211,9 @@ class JobMachine(RuleBasedStateMachine):
     def publish(self, job_id: str) -> None:
         """A hint that goes out, is lost or comes twice changes no job."""
         with self.database.write() as session:
-            due = fairness.next_hint(session, "train", None)
-            assert due is None or self.known[due.job_id].state is JobState.QUEUED
+            for queue, state in (("train", JobState.QUEUED), ("short", JobState.PENDING)):
+                due = fairness.next_hint(session, queue, None)
+                assert due is None or self.known[due.job_id].state is state
             sent = session.get(OutboxMessage, job_id)
             if sent is not None:
                 outbox.mark_published(session, sent, 30.0)
@@ -220,10 +225,11 @@ class JobMachine(RuleBasedStateMachine):
             session.execute(delete(OutboxMessage).where(OutboxMessage.job_id == job_id))
         with self.database.write() as session:
             stranded = outbox.stranded(session)
-            assert stranded == ([job_id] if self.known[job_id].state is JobState.QUEUED else [])
+            assert stranded == ([job_id] if self.known[job_id].claimable else [])
             for found in stranded:
                 outbox.mend(session, found)
 
+    @precondition(lambda self: any(job.holder for job in self.known.values()))
     @rule()
     def start_anew(self) -> None:
         """`cleave up` after kill -9: no earlier worker lives, so every lease ends."""

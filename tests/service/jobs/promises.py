@@ -34,12 +34,13 @@ def broken_promises(session: Session) -> list[str]:
     return [
         f"{job.id} is {job.state}: {promise}"
         for job in session.scalars(select(Job))
+        for told in [[event for event in events if event.job_id == job.id]]
         for promise in (
-            *_story(job, [event for event in events if event.job_id == job.id]),
-            *_attempts(job, [attempt for attempt in attempts if attempt.job_id == job.id]),
+            *_story(job, told),
+            *_attempts(job, told, [attempt for attempt in attempts if attempt.job_id == job.id]),
             *_lease(job),
             *_published(job, [model.id for model in models if model.job_id == job.id]),
-            *([] if (job.id in hinted) == (job.state == JobState.QUEUED) else ["hint iff queued"]),
+            *([] if (job.id in hinted) == _claimable(job) else ["hint iff claimable"]),
         )
     ]
 
@@ -74,13 +75,21 @@ def _story(job: Job, events: Sequence[JobEvent]) -> Iterable[str]:
         yield f"job.done at {ends} of {job.event_seq}"
 
 
-def _attempts(job: Job, attempts: Sequence[JobAttempt]) -> Iterable[str]:
+def _claimable(job: Job) -> bool:
+    return job.state == JobState.QUEUED or (job.state == JobState.PENDING and job.paused_at is None)
+
+
+def _attempts(job: Job, events: Sequence[JobEvent], attempts: Sequence[JobAttempt]) -> Iterable[str]:
     if [a.attempt for a in attempts] != list(range(1, job.attempt + 1)):
         yield f"attempts {[a.attempt for a in attempts]} of {job.attempt}"
-    if [a.lease_token for a in attempts] != list(range(1, job.lease_token + 1)):
+    # A claim for a check takes a token, too.
+    told = [event.data for event in events if event.type == "job.state"]
+    claims = [data for data in told if data["state"] == JobState.VALIDATING or "attempt" in data]
+    tokens = [token for token, data in enumerate(claims, 1) if "attempt" in data]
+    if [a.lease_token for a in attempts] != tokens or job.lease_token != len(claims):
         yield f"one token per claim, not {[a.lease_token for a in attempts]} of {job.lease_token}"
     running = [a.attempt for a in attempts if a.outcome is None or a.finished_at is None]
-    if running != ([job.attempt] if job.state in ACTIVE else []):
+    if running != ([job.attempt] if job.state in ACTIVE - {JobState.VALIDATING} else []):
         yield f"attempts without an end: {running}"
     won = [a.attempt for a in attempts if a.outcome == "succeeded"]
     if won != ([job.attempt] if job.state == JobState.SUCCEEDED else []):

@@ -1,19 +1,17 @@
 """Outbox to broker: order, number and repetition of hints; expired leases; one dispatcher at a time."""
 
-import threading
-import time
-
 import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select, update
 
-from service.dispatcher import Dispatcher, Trouble
-from service.jobs import leadership, leases, outbox, service
+from service.dispatcher import Dispatcher
+from service.jobs import leases, outbox
 from service.jobs.endings import Failed, settle
 from service.jobs.tables import IdempotencyRecord, Job, OutboxMessage, Worker
 from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
+from service.queue import CeleryPublisher, create_celery, prepare_broker
 from tests.fixtures.jobs import claimed, queued, read_job, states_of
 
 
@@ -28,6 +26,10 @@ class Recorder:
         if self.away:
             raise BrokerError("nobody there")
         self.published.append((job_id, queue))
+
+    def check(self) -> None:
+        if self.away:
+            raise BrokerError("nobody there")
 
 
 def add_worker(database: Database, queue: str = "train", number: int = 1, silent_ms: int = 0) -> None:
@@ -130,6 +132,29 @@ class TestRelay:
         assert (hint.published, hint.publish_at) == (0, read_job(database, job_id).available_at)
 
 
+class TestBroker:
+    def test_one_that_is_away_is_told_of_before_a_job_has_to_wait(
+        self, database: Database, dispatcher: Dispatcher, broker: Recorder
+    ) -> None:
+        del database
+        broker.away = True
+        for _ in range(2):  # at each pass, until it answers
+            with pytest.raises(BrokerError):
+                dispatcher.once()
+        broker.away = False
+        dispatcher.once()
+        broker.away = True
+        dispatcher.once()  # asked a moment ago
+
+    @pytest.mark.services
+    def test_the_real_ones(self, settings: Settings) -> None:
+        prepare_broker(settings)
+        CeleryPublisher(create_celery(settings)).check()
+        away = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+        with pytest.raises(BrokerError):
+            CeleryPublisher(create_celery(away)).check()
+
+
 class TestCare:
     def test_a_new_start_publishes_again_what_was_under_way_and_keeps_delays(
         self, database: Database, tenant: str, dispatcher: Dispatcher, broker: Recorder, settings: Settings
@@ -176,6 +201,42 @@ class TestCare:
         dispatcher.mend()
         assert read_job(database, job_id).state == "queued"
 
+    def test_a_row_that_the_database_refuses_waits_and_stops_nothing_else(
+        self, database: Database, tenant: str, dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lost = [queued(database, tenant), queued(database, tenant)]
+        outdated = [queued(database, tenant, expires_after_s=60) for _ in range(2)]
+        stranded = [queued(database, tenant), queued(database, tenant)]
+        for job_id in (*lost, *stranded):
+            claimed(database, job_id)
+        bad, good = zip(lost, outdated, stranded, strict=True)
+        with database.write() as session:
+            session.execute(update(Job).where(Job.id.in_(lost)).values(lease_expires_at=1))
+            session.execute(update(Job).where(Job.id.in_(outdated)).values(expires_at=1))
+            no_lease = {"state": "interrupted", "lease_owner": None, "lease_expires_at": None}
+            session.execute(update(Job).where(Job.id.in_(stranded)).values(no_lease))
+            # The next event of these gets a number that is taken.
+            bad_rows = update(Job).where(Job.id.in_(bad))
+            session.execute(bad_rows.values(event_seq=Job.event_seq - 1))
+        with caplog.at_level("INFO", logger="service.dispatcher"):
+            for duty in (dispatcher.reap, dispatcher.mend) * 2:
+                duty()
+            assert [read_job(database, job_id).state for job_id in good] == ["queued", "expired", "queued"]
+            assert [read_job(database, job_id).state for job_id in bad] == [
+                "running",
+                "queued",
+                "interrupted",
+            ]
+            assert [m.split(",")[0] for m in caplog.messages if "trouble" in m] == [
+                f"trouble with {b}" for b in bad
+            ]
+            with database.write() as session:
+                session.execute(bad_rows.values(event_seq=Job.event_seq + 1))
+            dispatcher.reap()
+            dispatcher.mend()
+        assert [read_job(database, job_id).state for job_id in bad] == ["queued", "expired", "queued"]
+        assert caplog.messages[-1] == f"trouble with {bad[-1]} is over"
+
     def test_forgets_old_records_only(self, database: Database, tenant: str) -> None:
         add_worker(database, number=1)
         add_worker(database, number=2, silent_ms=2 * outbox.WORKER_FORGOTTEN_MS)
@@ -186,85 +247,7 @@ class TestCare:
             session.flush()
             old = update(IdempotencyRecord).where(IdempotencyRecord.key == "old")
             session.execute(old.values(created_at=db_now() - 2 * outbox.IDEMPOTENCY_KEPT_MS))
-            outbox.forget(session)
+        outbox.forget(database)
         with database.read() as session:
             assert session.scalars(select(IdempotencyRecord.key)).all() == ["new"]
             assert session.scalars(select(Worker.pid)).all() == [1]
-
-
-def test_one_dispatcher_is_active_and_another_takes_over(
-    database: Database, tenant: str, settings: Settings
-) -> None:
-    add_worker(database)
-    add_worker(database, number=2)
-    brokers = [Recorder(), Recorder()]
-    stops = [threading.Event(), threading.Event()]
-    threads = [
-        threading.Thread(target=Dispatcher(database, broker, settings).run, args=(stop,))
-        for broker, stop in zip(brokers, stops, strict=True)
-    ]
-    try:
-        threads[0].start()
-        first = queued(database, tenant)
-        _wait(lambda: brokers[0].published == [(first, "train")])
-        threads[1].start()
-        second = queued(database, tenant)
-        _wait(lambda: len(brokers[0].published) == 2)
-        assert brokers[1].published == []
-        stops[0].set()
-        threads[0].join()
-        with database.write() as session:
-            service.cancel(session, second)
-        third = queued(database, tenant)
-        _wait(lambda: brokers[1].published == [(third, "train")])
-    finally:
-        for stop, thread in zip(stops, threads, strict=True):
-            stop.set()
-            if thread.is_alive():
-                thread.join()
-
-
-def test_a_turn_that_ends_badly_is_free_for_another(database: Database, settings: Settings) -> None:
-    broker = Recorder()
-    broker.away = True
-    with pytest.raises(BrokerError), leadership.turn(database, settings):
-        broker.publish("job_1", "train")
-    other = Database(settings)
-
-    def free() -> bool:
-        with leadership.turn(other, settings) as check:
-            return check is not None
-
-    try:
-        _wait(free)  # the server notices a moment later that the connection is closed
-    finally:
-        other.dispose()
-
-
-def _wait(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_server_that_is_away_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    now = 100.0
-    trouble = Trouble(lambda: now)
-    with caplog.at_level("INFO", logger="service.dispatcher"):
-        trouble.over()
-        for _ in range(59):
-            trouble.tell("database", "refused\nand much more")
-            now += 1
-        trouble.tell("broker", "")
-        now += 60
-        trouble.tell("broker", "gone")
-        trouble.over()
-        trouble.over()
-    assert [record.getMessage() for record in caplog.records] == [
-        "database unavailable, trying again: refused",
-        "broker unavailable, trying again: no reason given",
-        "broker unavailable, trying again: gone",
-        "broker available again",
-    ]

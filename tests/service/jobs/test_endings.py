@@ -130,8 +130,8 @@ class TestSettle:
         claim = claimed(database, job_id)
         with database.write() as session:
             if checkpoint:
-                digests = {"sha256": "0" * 64, "spec_sha256": "0" * 64}
-                place = {"path": f"c{claim.attempt}", **digests, "epoch": claim.attempt, "step": 1}
+                known = {"tenant_id": claim.tenant_id, "sha256": "0" * 64, "spec_sha256": "0" * 64}
+                place = {"path": f"c{claim.attempt}", **known, "epoch": claim.attempt, "step": 1}
                 session.add(Checkpoint(job_id=job_id, attempt=claim.attempt, **place))
             state = settle(session, claim.lease, ending, settings).value
         job = read_job(database, job_id)

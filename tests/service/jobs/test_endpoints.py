@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from core.results import CheckpointReport, LogReport, MetricValue
+from core.reports import CheckpointReport, LogReport
+from core.results import MetricValue
 from service.jobs.endings import Failed, settle
 from service.jobs.leases import Claim
 from service.jobs.recording import Notes, record

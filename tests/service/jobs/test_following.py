@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from core.results import LogReport
+from core.reports import LogReport
 from service.jobs.endings import Failed, settle
 from service.jobs.recording import Notes, record
 from service.jobs.retention import forget_stories
@@ -98,8 +98,7 @@ def test_cut_ten_times_each_event_is_seen_once(
 
 def test_what_is_not_kept_any_more_is_one_gap(account: Account, database: Database) -> None:
     job_id = ended(account)
-    with database.write(account.tenant_id) as session:
-        forget_stories(session, -60_000)
+    forget_stories(database, -60_000)
     path = f"/v1/jobs/{job_id}/events/stream"
     gap, done = received(account.http, path)
     assert gap[:2] == (2, "stream.gap")

@@ -13,11 +13,11 @@ from service.jobs import leases, service
 from service.jobs.endings import settle
 from service.jobs.transitions import LeaseLost
 from service.platform.database import Database
-from service.platform.errors import AlreadyTerminalError, ConflictError
+from service.platform.errors import AlreadyTerminalError
 from service.platform.settings import Settings
 from tests.fixtures.jobs import queued
+from tests.service.jobs.checks_machine import CheckMachine
 from tests.service.jobs.known import ENDINGS
-from tests.service.jobs.machine import JobMachine
 from tests.service.jobs.promises import broken_promises, finish
 
 TURNS = 60
@@ -27,9 +27,9 @@ TURNS = 60
 def test_any_order_of_events_keeps_the_promises(database: Database, settings: Settings) -> None:
     few = settings.model_copy(update={"max_infra_attempts": 4})
     run_state_machine_as_test(
-        lambda: JobMachine(database, few),  # type: ignore[arg-type]  # a factory will do
+        lambda: CheckMachine(database, few),  # type: ignore[arg-type]  # a factory will do
         settings=hypothesis.settings(
-            max_examples=10, stateful_step_count=50, deadline=None, derandomize=True, database=None,
+            max_examples=20, stateful_step_count=25, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(hypothesis.HealthCheck),
             phases=[hypothesis.Phase.generate],  # to shrink real transactions takes longer than to read them
         ),
@@ -67,7 +67,7 @@ class Crowd:
 
     def call(self, draw: Random) -> None:
         if draw.random() < 0.05:
-            with suppress(AlreadyTerminalError, ConflictError), self.database.write() as session:
+            with suppress(AlreadyTerminalError), self.database.write() as session:
                 service.cancel(session, draw.choice(self.jobs))
 
     def act(self, seed: int, turn: Callable[[Random], None]) -> None:

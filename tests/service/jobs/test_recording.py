@@ -2,7 +2,8 @@
 
 from sqlalchemy import select, update
 
-from core.results import CheckpointReport, MetricValue
+from core.reports import CheckpointReport
+from core.results import MetricValue
 from service.jobs import leases
 from service.jobs.recording import Notes, checkpoints_newest_first, record, record_start
 from service.jobs.tables import Job, JobAttempt
@@ -15,7 +16,7 @@ SPEC = "5" * 64
 
 
 def _curve(*epochs: int) -> Notes:
-    return Notes(metrics=[MetricValue(name="loss", value=1 / e, split="train", epoch=e) for e in epochs])
+    return Notes(metrics=[MetricValue(name="loss", value=0.5, split="train", epoch=e) for e in epochs])
 
 
 def _epochs(database: Database, job_id: str) -> list[int | None]:
@@ -29,7 +30,7 @@ def test_a_resumed_attempt_draws_its_part_of_the_curve_anew(database: Database, 
     job_id = queued(database, tenant)
     first = claimed(database, job_id)
     point = CheckpointReport(path="e1", sha256="0" * 64, spec_sha256=SPEC, epoch=1, step=40)
-    notes = _curve(1, 2, 3)
+    notes = _curve(0, 1, 2, 3)
     notes.checkpoints.append(point)
     with database.write() as session:
         record(session, first.lease, first.attempt, notes)
@@ -41,20 +42,20 @@ def test_a_resumed_attempt_draws_its_part_of_the_curve_anew(database: Database, 
     with database.write() as session:
         newest = checkpoints_newest_first(session, job_id)[0]
         record_start(session, second.lease, second.attempt, newest, SPEC)
-    assert _epochs(database, job_id) == [1]
+    assert _epochs(database, job_id) == [0, 1]
     with database.write() as session:
         record(session, second.lease, second.attempt, _curve(2, 3))
         attempt = session.get(JobAttempt, (job_id, second.attempt))
         assert attempt is not None
         assert attempt.resumed_from == "e1"
-    assert _epochs(database, job_id) == [1, 2, 3]
+    assert _epochs(database, job_id) == [0, 1, 2, 3]
 
 
 def test_an_attempt_from_the_start_draws_all_of_it_anew(database: Database, tenant: str) -> None:
     job_id = queued(database, tenant)
     claim = claimed(database, job_id)
     with database.write() as session:
-        record(session, claim.lease, claim.attempt, _curve(1, 2))
+        record(session, claim.lease, claim.attempt, _curve(0, 1, 2))
         record_start(session, claim.lease, claim.attempt, None, SPEC)
     assert _epochs(database, job_id) == []
 

@@ -1,11 +1,14 @@
 """What its owner asks of a job over HTTP: to end, to wait, to begin anew."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from core.results import CheckpointReport, MetricValue
+from core.reports import CheckpointReport
+from core.results import MetricValue
+from service.jobs.endings import Stopped, settle
 from service.jobs.recording import Notes, record
 from service.platform.database import Database
 from service.platform.settings import Settings
@@ -13,6 +16,7 @@ from service.tenants.service import limit_tenant
 from service.tenants.tables import Tenant
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed, read_job
+from tests.fixtures.waiting import eventually
 from tests.service.jobs.test_endpoints import TRAIN, end, submit
 
 
@@ -41,6 +45,29 @@ def test_cancel_waiting_running_twice_and_too_late(account: Account, database: D
         (202, "cancelling"),
         (200, "cancelling"),
     ]
+
+
+def test_cancelling_while_a_worker_hands_the_job_back_is_not_refused(
+    account: Account, database: Database, settings: Settings
+) -> None:
+    job_id = submit(account)
+    claim = claimed(database, job_id)
+
+    def waits() -> bool:
+        blocked = text(
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        with database.read() as session:
+            return session.scalar(blocked) is not None
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            settle(session, claim.lease, Stopped("drain"), settings)
+            asked = pool.submit(account.http.post, f"/v1/jobs/{job_id}/cancel")
+            if database.engine.dialect.name == "postgresql":
+                eventually(waits)
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
 
 
 def test_pause_and_resume_once_twice_and_too_late(account: Account, database: Database) -> None:

@@ -4,15 +4,14 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from service.dispatcher import Dispatcher
 from service.jobs import service
 from service.jobs.tables import Job, JobEvent
 from service.models.tables import Metric
 from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
-from tests.fixtures.jobs import events_of, queued
-from tests.service.jobs.test_dispatcher import Recorder
+from service.upkeep import Upkeep
+from tests.fixtures.jobs import events_of, queued, succeed
 
 DAY_MS = 86_400_000
 
@@ -44,10 +43,10 @@ def test_only_what_ended_long_ago_goes(database: Database, tenant: str, settings
         staged, kept = ({folder.name for folder in root.iterdir()} for root in roots)
         return staged, kept
 
-    Dispatcher(database, Recorder(), settings).forget()
+    Upkeep(database, settings).forget()
     assert left() == ({just_now, waiting, "not_a_job"}, everything)
     limits = {"checkpoints_kept_days": 2, "events_kept_days": 2}
-    Dispatcher(database, Recorder(), settings.model_copy(update=limits)).forget()
+    Upkeep(database, settings.model_copy(update=limits)).forget()
     assert left()[1] == everything - {old}
     assert [event.type for event in events_of(database, old)] == ["job.done"]
     with database.read() as session:
@@ -57,6 +56,17 @@ def test_only_what_ended_long_ago_goes(database: Database, tenant: str, settings
     assert curves == {new, just_now}
 
 
+def test_checkpoints_of_a_success_go_at_once(database: Database, tenant: str, settings: Settings) -> None:
+    """A worker that is killed between publication and tidying up leaves them."""
+    done, failed = queued(database, tenant), cancelled(database, tenant, 0)
+    with database.write() as session:
+        succeed(session, done, {})
+    folders(settings.checkpoint_root, done, failed, queued(database, tenant))
+    Upkeep(database, settings).forget()
+    assert not (settings.checkpoint_root / done).exists()
+    assert len([*settings.checkpoint_root.iterdir()]) == 2
+
+
 def test_no_artifact_folder_no_trouble(database: Database, settings: Settings) -> None:
     assert not settings.artifact_root.exists()
-    Dispatcher(database, Recorder(), settings).forget()
+    Upkeep(database, settings).forget()

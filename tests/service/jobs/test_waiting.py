@@ -1,14 +1,16 @@
 """`Prefer: wait=N` in seconds, and everything that is not one; what ends a wait."""
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from service.jobs import waiting
-from service.jobs.waiting import preferred_wait
+from service.jobs.schemas import EventRead
+from service.jobs.waiting import EVENTS_PER_READ, EventReader, preferred_wait
 from tests.fixtures.client import Account, Api
 from tests.fixtures.jobs import claimed
 from tests.service.jobs.test_endpoints import stream, submit
@@ -58,3 +60,25 @@ def test_a_commit_ends_every_kind_of_waiting(
     with soon(lambda: account.http.post(f"/v1/jobs/{waited}/cancel")):
         answer = account.http.get(f"/v1/jobs/{waited}", headers={"Prefer": "wait=60"})
     assert answer.json()["state"] == "cancelled"
+
+
+def test_a_stream_on_which_nothing_happens_asks_ever_less_often(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0.02)
+    asked = 0
+
+    class Idle(EventReader):
+        def after(self, seq: int, limit: int = EVENTS_PER_READ) -> list[EventRead]:
+            nonlocal asked
+            asked += 1
+            return super().after(seq, limit)
+
+    async def listen() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                async for _ in waiting.stream(Idle(api.database, "ten_none", "job_none"), 0):
+                    pass
+
+    asyncio.run(listen())
+    assert 3 <= asked < 25  # at every poll it would be up to a hundred

@@ -1,6 +1,7 @@
 """Who works: all of it for the operator, numbers for callers, slots for the dispatcher."""
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from sqlalchemy import delete, update
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from service.jobs import leadership
 from service.jobs.outbox import WORKER_SILENT_MS, idle_slots
-from service.jobs.tables import Worker
+from service.jobs.tables import ActiveDispatcher, Worker
 from service.jobs.workers import list_workers
 from service.platform.clock import db_now
 from service.platform.database import Database
@@ -88,6 +90,24 @@ def test_the_operator_sees_hosts(settings: Settings, database: Database) -> None
     assert found.exit_code == 0, found.output
     [worker] = json.loads(found.stdout)
     assert (worker["id"], worker["hostname"], worker["device"]) == ("wrk_a", "gpu-7", "cuda:0")
+
+
+def test_health_is_told_by_signs_of_life(settings: Settings, database: Database) -> None:
+    def health(process: str) -> int:
+        return CliRunner(env=environment_of(settings)).invoke(app, ["health", process]).exit_code
+
+    assert (health("dispatcher"), health("worker")) == (1, 1)
+    add(database, "elsewhere", hostname="another")
+    assert health("worker") == 1
+    add(database, "here", hostname=socket.gethostname())
+    with database.write() as session:
+        leadership.show(session, new_turn=True)
+    assert (health("dispatcher"), health("worker")) == (0, 0)
+    with database.write() as session:
+        past: Any = db_now() - 30_001
+        session.execute(update(Worker).values(heartbeat_at=past))
+        session.execute(update(ActiveDispatcher).values(heartbeat_at=past))
+    assert (health("dispatcher"), health("worker")) == (1, 1)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:-1", "GPU-", "cpu;rm", "0"])

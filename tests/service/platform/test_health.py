@@ -47,14 +47,29 @@ class TestHealth:
             downgrade(settings, "base")
             body = problem(http.get("/readyz"))
         assert (body["status"], body["code"], body["retryable"]) == (503, "unavailable", True)
-        assert "db upgrade" in body["checks"]["schema"]
+        assert body["checks"]["schema"] == "has no tables; run `cleave db upgrade`"
 
-    def test_a_database_that_does_not_answer(self, tmp_path: Path) -> None:
+    def test_a_newer_schema_is_ready(self, tmp_path: Path) -> None:
+        """What still runs during an upgrade."""
+        settings = settings_for(tmp_path)
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            with database.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'of tomorrow'")
+            assert http.get("/readyz").json()["checks"]["schema"] == "ok"
+            with database.engine.begin() as connection:
+                first = "UPDATE alembic_version SET version_num = '20261126_122000'"
+                connection.exec_driver_sql(first)
+            assert "is at 20261126_122000" in problem(http.get("/readyz"))["checks"]["schema"]
+
+    def test_a_database_that_does_not_answer(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         settings = settings_for(tmp_path, database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
         with open_api(settings, None) as api, api.client("cleave_0_0") as http:  # type: ignore[arg-type]
             ready, models = http.get("/readyz"), http.get("/v1/models")
             assert http.get("/livez").status_code == 200
-        assert problem(ready)["checks"]["database"].startswith("does not answer")
+        assert problem(ready)["checks"]["database"] == "does not answer (OperationalError)"
+        (told,) = (r.getMessage() for r in caplog.records if r.name == "service.platform.health")
+        assert "127.0.0.1" in told  # where: in the log, and not in the answer
+        assert "127.0.0.1" not in ready.text
         assert problem(models)["code"] == "unavailable"
         assert models.headers["Retry-After"]
 

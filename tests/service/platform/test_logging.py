@@ -24,6 +24,7 @@ def restored() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    logging.captureWarnings(capture=False)
     structlog.configure(**before)
     root.handlers[:], root.level = handlers, level
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
@@ -40,6 +41,8 @@ def test_no_secret_leaves(log_format: str, tmp_path: Path, capsys: pytest.Captur
     log.info("the key is %s", KEY)
     logging.getLogger("library").warning("cannot reach %s", "postgresql://user:hunter2@db/x")
     log.info("sent", url="https://x/v1/artifacts/art_1/signed?exp=1&sig=S1gnature&kid=k")
+    log.info("presigned https://bucket/x?X-Amz-Credential=id&X-Amz-Signature=Pres1gned&x=1")
+    logging.getLogger("httpx").info("HTTP Request: POST https://hooks.example/T0ken")
     log.info("secret whsec_U2VjcmV0 and /v1/events/stream?ticket=T1cket")
     logging.getLogger("library").warning("dsn %s", "host=db user=u password=hunter2 dbname=x")
     try:
@@ -48,7 +51,7 @@ def test_no_secret_leaves(log_format: str, tmp_path: Path, capsys: pytest.Captur
         log.exception("failed")
     written = capsys.readouterr().err
     assert KEY.split("_")[2] not in written
-    for secret in ("hunter2", "S1gnature", "U2VjcmV0", "T1cket"):
+    for secret in ("hunter2", "S1gnature", "U2VjcmV0", "T1cket", "Pres1gned", "T0ken"):
         assert secret not in written, secret
     assert "exp=1" in written
     assert "7" in written

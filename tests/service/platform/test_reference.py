@@ -27,6 +27,20 @@ def test_every_operation_and_field_is_there(api: Api, shown: str) -> None:
         assert f"<td>{field}</td>" in shown
 
 
+def test_every_operation_and_parameter_says_what_it_is(api: Api, shown: str) -> None:
+    for path, methods in api.app.openapi()["paths"].items():
+        for operation in methods.values():
+            assert operation["description"], path
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], (path, parameter["name"])
+    assert "<small>Accept a job</small>" in shown
+
+
+def test_what_says_nothing_is_left_out(shown: str) -> None:
+    assert "Successful Response" not in shown
+    assert "e+18" not in shown
+
+
 def test_it_loads_and_runs_nothing(shown: str) -> None:
     assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|\son\w+=", shown)
     assert set(re.findall(r'(?:src|href)="([^"#][^"]*)"', shown)) == {"openapi.json"}
@@ -50,4 +64,4 @@ def test_no_text_of_the_document_is_markup() -> None:
     }
     html = page(document)
     assert not re.search(r"<b>x|<i>|<u>|<T>|<p>\W*</code>", html)
-    assert html.count("&lt;b&gt;x&lt;/b&gt; &amp; <code>&lt;i&gt;</code>") == 4
+    assert html.count("&lt;b&gt;x&lt;/b&gt; &amp; <code>&lt;i&gt;</code>") == 5

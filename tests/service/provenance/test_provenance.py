@@ -78,6 +78,20 @@ class TestComparison:
         assert rows["parameters"]["differences"] == [0, 0, 200]
         assert rows["classes"]["values"] == [["dog"], ["cat"], ["cat"]]
 
+    def test_compositions_one_of_which_is_not_built(self, account: Account, model_id: str) -> None:
+        account.registry.extract(model_id, {"cat": 0.9, "dog": 0.8})
+        built = account.registry.compose({"classes": ["cat"]})["composition_id"]
+        account.registry.evaluate(built, 0.7)
+        asked = account.http.post("/v1/compositions", json={"classes": ["cat", "dog"]}).json()
+        waiting = asked["composition"]["id"]
+        answer = account.http.get(f"/v1/compositions/compare?ids={built},{waiting}").json()
+        rows = {r["name"]: r for r in answer["rows"]}
+        assert rows["classes"]["values"] == [["cat"], ["cat", "dog"]]
+        assert (rows["ready"]["values"], rows["ready"]["differences"]) == ([True, False], None)
+        assert (rows["parameters"]["values"], rows["parameters"]["differences"]) == ([500, None], [0, None])
+        assert rows["accuracy"]["values"] == [0.7, None]
+        assert rows["model_id"]["same"]
+
     @pytest.mark.parametrize("ids", ["{m}", "{m},", "," * 11, ""])
     def test_too_few_or_many(self, account: Account, model_id: str, ids: str) -> None:
         refusal = problem(account.http.get(f"/v1/models/compare?ids={ids.format(m=model_id)}"))

@@ -63,6 +63,12 @@ def test_the_command_line_does_the_same(cleave: Callable[..., str], account: Acc
     assert "form" not in compared
     assert "form" in cleave("modules", "compare", small, large, "--all")
     assert cleave("modules", "card", small).startswith("# small\\_cnn for cat")
+    made = [account.registry.compose({"module_ids": [one]})["composition_id"] for one in (small, large)]
+    listed = json.loads(cleave("compositions", "list", "--model", model_id, "--class", "cat", "--json"))
+    assert [composition["id"] for composition in listed["data"]] == made[::-1]
+    assert "module_ids" in cleave("compositions", "compare", *made)
+    assert "cut by" in cleave("compositions", "lineage", made[0])
+    assert cleave("compositions", "label", made[0], "--tag", "a").endswith("a\n")
     lineage = cleave("modules", "lineage", small)
     assert "d" * 64 in lineage
     assert "cut by" in lineage

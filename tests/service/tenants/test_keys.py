@@ -85,14 +85,20 @@ class TestStored:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [p.name for p in settings.home.iterdir()] == ["secret.key"]
 
-    def test_another_pepper_accepts_no_key(self, tmp_path: Path) -> None:
+    def test_another_pepper_accepts_no_key_and_the_log_says_why(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         settings = settings_for(tmp_path, secret_key="one")
         with migrated(settings) as database:
             with database.write() as session:
                 key = create_key(session, settings, "default", "k")
             other = settings_for(tmp_path, secret_key="two")
             with open_api(other, database) as api, api.client(key) as http:
-                assert http.get("/v1/models").status_code == 401
+                answer = http.get("/v1/models")
+        assert answer.status_code == 401
+        assert "another CLEAVE_SECRET_KEY" in caplog.text
+        assert "SECRET_KEY" not in answer.text
+        assert key.rpartition("_")[2] not in caplog.text
 
 
 class TestWithoutKeys:

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import update
 
-from service.platform.auth import parse_key
+from service.platform.auth import load_pepper, parse_key
+from service.platform.database import settings_of
 from service.platform.recent import Recent
 from service.platform.scopes import Scope, scope_for
+from service.tenants import keys
 from service.tenants.tables import ApiKey
 from tests.fixtures.client import Account, Api
 from tests.fixtures.problems import problem
@@ -99,6 +103,23 @@ class TestLife:
                 session.execute(update(ApiKey).where(ApiKey.id == key["id"]).values(previous_until=past))
             forget_callers(api)
             assert (old.get("/v1/jobs").status_code, new.get("/v1/jobs").status_code) == (401, 200)
+
+    def test_of_two_rotations_at_once_both_secrets_are_good(self, api: Api, account: Account) -> None:
+        key_id = made(account)["id"]
+        seen, begun = [], Barrier(2)
+
+        def rotate() -> str:
+            with api.database.write() as session:
+                if api.database.engine.dialect.name == "postgresql":  # SQLite has one writer
+                    seen.append(session.get_one(ApiKey, key_id))
+                    begun.wait(10)
+                return keys.rotate(session, load_pepper(settings_of(session)), key_id, 60).api_key
+
+        with ThreadPoolExecutor(2) as pool:
+            texts = [made.result() for made in [pool.submit(rotate) for _ in range(2)]]
+        for text in texts:
+            with api.client(text) as http:
+                assert http.get("/v1/jobs").status_code == 200
 
     def test_without_an_overlap_the_old_secret_ends_at_once(self, api: Api, account: Account) -> None:
         key = made(account)

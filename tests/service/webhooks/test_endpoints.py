@@ -41,6 +41,17 @@ def test_a_repeated_request_answers_with_the_same_secret(account: Account) -> No
     assert len(account.http.get("/v1/webhooks").json()["data"]) == 1
 
 
+def test_a_repeated_request_says_that_what_it_made_is_gone(account: Account) -> None:
+    body, headers = {"url": URL}, {"Idempotency-Key": "once"}
+    made = account.http.post("/v1/webhooks", json=body, headers=headers).json()
+    account.http.delete(f"/v1/webhooks/{made['id']}")
+    refusal = problem(account.http.post("/v1/webhooks", json=body, headers=headers))
+    assert (refusal["status"], "Idempotency-Key" in refusal["detail"]) == (404, True)
+    declared = account.http.get("/openapi.json").json()["paths"]["/v1/webhooks"]["post"]["responses"]
+    assert "404" in declared
+    assert account.http.get("/v1/webhooks").json()["data"] == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
@@ -111,3 +122,45 @@ def test_a_deliverys_id_is_one_of_its_webhooks(account: Account) -> None:
     assert (again.status_code, again.json()["id"]) == (202, sent.json()["id"])
     wrong = account.http.post(f"/v1/webhooks/{second}/deliveries/{sent.json()['id']}/redeliver")
     assert problem(wrong)["code"] == "not_found"
+
+
+def test_only_what_was_seen_is_changed_or_removed(account: Account) -> None:
+    path = f"/v1/webhooks/{create(account)['id']}"
+    seen = {"If-Match": account.http.get(path).headers["ETag"]}
+    changed = account.http.patch(path, json={"description": "mine"}, headers=seen)
+    assert changed.status_code == 200
+    for method, body in (("PATCH", {"description": "yours"}), ("DELETE", None)):
+        refused = problem(account.http.request(method, path, json=body, headers=seen))
+        assert (refused["status"], refused["code"]) == (412, "precondition_failed")
+    assert account.http.get(path).json()["description"] == "mine"
+    now = {"If-Match": changed.headers["ETag"]}
+    assert account.http.delete(path, headers=now).status_code == 204
+    assert account.http.delete(path, headers=now).status_code == 404
+
+
+def test_when_and_why_it_was_turned_off_is_told(account: Account) -> None:
+    path = f"/v1/webhooks/{create(account)['id']}"
+    assert account.http.get(path).json()["disabled_at"] is None
+    off = account.http.patch(path, json={"enabled": False}).json()
+    assert (off["disabled_at"] > off["created_at"], off["disabled_reason"]) == (True, "owner")
+    assert account.http.patch(path, json={"enabled": True}).json()["disabled_at"] is None
+
+
+def test_a_webhook_of_named_jobs_hears_of_no_others(account: Account) -> None:
+    train = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
+    events = ["job.queued", "job.cancelled"]
+    named = create(account, events=events, all_jobs=False)["id"]
+    every = create(account, events=events)["id"]
+    ids = []
+    for spec in (train, {**train, "webhook_id": named}):
+        ids.append(account.http.post("/v1/jobs", json=spec).json()["id"])
+        account.http.post(f"/v1/jobs/{ids[-1]}/cancel")
+
+    def heard(webhook_id: str) -> set[tuple[str, str]]:
+        return {(d["type"], d["data"]["job_id"]) for d in deliveries(account, webhook_id)}
+
+    assert heard(named) == {(event, ids[1]) for event in events}
+    assert heard(every) == {(event, job_id) for event in events for job_id in ids}
+    assert account.http.delete(f"/v1/webhooks/{named}").status_code == 204
+    assert problem(account.http.post("/v1/jobs", json={**train, "webhook_id": named}))["code"] == "not_found"
+    assert account.http.post(f"/v1/jobs/{ids[1]}/retry").status_code == 202

@@ -14,6 +14,7 @@ import pytest
 import standardwebhooks
 from sqlalchemy import update
 
+from service.audit.tables import AuditEvent
 from service.jobs import service as jobs
 from service.platform.clock import db_now
 from service.platform.database import Database
@@ -143,6 +144,8 @@ def test_a_receiver_that_is_gone_or_fails_for_days_is_turned_off(
     webhook_id, _ = made(database, tenant, receiver.url)
     receiver.answers = [answer]
     with database.write() as session:
+        asked = WebhookCreate(url="https://example.com/", events=["webhook.disabled"])
+        told_id = service.create(session, tenant, asked)[0].id
         if days:
             session.get_one(Webhook, webhook_id).failing_since = datetime.now(UTC) - timedelta(days=days)
     queued(database, tenant)
@@ -151,6 +154,11 @@ def test_a_receiver_that_is_gone_or_fails_for_days_is_turned_off(
         assert (delivery.state, delivery.due_at) == ("failed", None)
         webhook, _ = read(database, webhook_id)
         assert webhook.disabled_reason == reason
+        (told,) = read(database, told_id)[1]
+        assert (told.type, told.data) == ("webhook.disabled", {"webhook_id": webhook_id, "reason": reason})
+        with database.read() as session:
+            noted = session.query(AuditEvent).filter_by(tenant_id=tenant).one()
+            assert (noted.operation, noted.resource) == ("webhooks_disable", webhook_id)
         queued(database, tenant)
         assert len(read(database, webhook_id)[1]) == 1
         with database.write() as session:
