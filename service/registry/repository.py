@@ -21,7 +21,12 @@ def replace_labels(session: Session, owner_id: str, labels: Sequence[Label]) -> 
     session.flush()
 
 
-def labelled(owner_id: Any, key: str, value: str) -> ColumnElement[bool]:
-    """The condition that the owner carries this label."""
+def labelled(owner_id: Any, kind: str, key: str, value: str) -> ColumnElement[bool]:
+    """The condition that the owner, of this kind, carries this label.
+
+    The kind says nothing new, but leads an index to everything that carries the label.
+    """
     label = aliased(Label)
-    return exists().where(label.owner_id == owner_id, label.key == key, label.value == value)
+    return exists().where(
+        label.owner_id == owner_id, label.kind == kind, label.key == key, label.value == value
+    )

@@ -149,12 +149,13 @@ def search(
         traits: Conditions on the entity itself.
     """
     labels = bounds.labels()
+    kind = _PREFIXES[found.entity.__tablename__]
     if labels and found.rows is found.entity:
-        found = _carrying(found.entity, *labels.pop(0))
+        found = _carrying(found.entity, kind, *labels.pop(0))
     sort, request = order
     name = sort.removeprefix("-")
     key = getattr(found.rows, column_of(name, bounds.split) if name in ("f1", "accuracy") else name)
-    narrowed = [*within(found.rows, bounds), *(labelled(found.row_id, *label) for label in labels)]
+    narrowed = [*within(found.rows, bounds), *(labelled(found.row_id, kind, *label) for label in labels)]
     if name == "parameters":
         narrowed.append(key.is_not(None))
     elif name != "created_at":
@@ -176,10 +177,10 @@ def within(rows: Any, bounds: Bounds) -> list[Any]:
     return [compare(value) for compare, value in limits if value is not None]
 
 
-def _carrying(entity: Any, key: str, value: str) -> Found:
+def _carrying(entity: Any, kind: str, key: str, value: str) -> Found:
     """By one label. It may be carried by other kinds too, however many: the index leads past them."""
-    own = Label.kind == _PREFIXES[entity.__tablename__]
-    return Found(entity, Label, Label.owner_id, (own, Label.key == key, Label.value == value))
+    conditions = (Label.kind == kind, Label.key == key, Label.value == value)
+    return Found(entity, Label, Label.owner_id, conditions)
 
 
 def newest(session: Session, entity: Any, condition: Any) -> tuple[int, list[str]]:

@@ -175,6 +175,21 @@ class TestSorting:
             plan
         )
 
+    @pytest.mark.parametrize("also", ["class=cat", "tag=b"])
+    def test_what_carries_a_second_label_can_be_found_by_it(
+        self, api: Api, account: Account, also: str
+    ) -> None:
+        """Not only one candidate after the other: with a rare label that is most of a large class."""
+        engine = api.app.state.database.engine
+        with statements(engine) as seen:
+            ids(account, f"modules?{also}&tag=a&sort=-f1")
+        (searched,) = [said[0] for said in seen if "LIMIT" in said[0]]
+        (alias,) = re.findall(r"labels AS (\w+)", searched)
+        columns = {
+            column for column in ("tenant_id", "kind", "key", "value") if f"{alias}.{column} =" in searched
+        }
+        assert columns == {"tenant_id", "kind", "key", "value"}, searched
+
     def test_a_newer_figure_changes_the_order(self, account: Account) -> None:
         first, second = account.registry.train(), account.registry.train()
         account.registry.evaluate(first, 0.95)
