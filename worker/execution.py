@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
@@ -21,7 +20,7 @@ from service.jobs.states import JobState
 from service.jobs.transitions import LeaseLost, move
 from service.jobs.validation import Checked
 from service.platform import tracing
-from service.platform.errors import ServiceError, StorageQuotaError
+from service.platform.errors import StorageQuotaError
 from service.platform.storage import StoredBlob
 from service.registration import register_result
 from service.usage import storage
@@ -153,7 +152,9 @@ class Attempt:
                 return self._finish(outcome.result)
             except StorageQuotaError as error:
                 outcome = Failed(error.code, error.detail, "user")
-            except (ServiceError, SQLAlchemyError, OSError, ValueError) as error:
+            except LeaseLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the job must be told
                 outcome = unrecorded(error)
         if isinstance(outcome, Checked):  # only a check is answered like this
             outcome = Failed("no_result", "The runner ended without a result.", "internal")

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from pydantic import ValidationError
 
@@ -25,27 +25,28 @@ class RunnerProcess:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: what it has beside that of this process."""
-        reading, writing = os.pipe()
-        term, self._term = os.pipe()
-        for end in (reading, self._term):
-            os.set_blocking(end, False)
-        self._trace_file = TraceFile()
-        passed = [writing, self._trace_file.fileno(), term]
-        names = ("--report-fd", "--trace-fd", "--term-fd")
-        told = [word for name, fd in zip(names, passed, strict=True) for word in (name, str(fd))]
-        command = [sys.executable, "-m", "worker.runner", *told]
-        # OpenMP's threads spin while they wait: on a machine with other work to do, a training
-        # takes ten times as long. A wait policy set by the operator wins.
-        inherited = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            bound_command(command), stdin=subprocess.PIPE, pass_fds=passed, start_new_session=True,
-            env={**inherited, **(environment or {})},
-        )  # fmt: skip
-        os.close(writing)
-        os.close(term)
+        with ExitStack() as passed_on, ExitStack() as kept:
+            reading, writing = _pipe(kept, passed_on)
+            term, self._term = _pipe(passed_on, kept)
+            for end in (reading, self._term):
+                os.set_blocking(end, False)
+            self._trace_file = TraceFile()
+            kept.callback(self._trace_file.close)
+            self._selector = kept.enter_context(selectors.DefaultSelector())
+            self._selector.register(reading, selectors.EVENT_READ)
+            passed = [writing, self._trace_file.fileno(), term]
+            names = ("--report-fd", "--trace-fd", "--term-fd")
+            told = [word for name, fd in zip(names, passed, strict=True) for word in (name, str(fd))]
+            command = [sys.executable, "-m", "worker.runner", *told]
+            # OpenMP's threads spin while they wait: on a machine with other work to do, a training
+            # takes ten times as long. A wait policy set by the operator wins.
+            inherited = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                bound_command(command), stdin=subprocess.PIPE, pass_fds=passed, start_new_session=True,
+                env={**inherited, **(environment or {})},
+            )  # fmt: skip
+            kept.pop_all()  # it has started: they are closed with it
         self._pipe = reading
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(reading, selectors.EVENT_READ)
         self._buffer = b""
         self._ended = False
         self.jobs = 0
@@ -144,3 +145,11 @@ class RunnerProcess:
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe's ends, each to be closed with the stack of whoever has it."""
+    reading, writing = os.pipe()
+    reader.callback(os.close, reading)
+    writer.callback(os.close, writing)
+    return reading, writing

@@ -1,8 +1,11 @@
 """Runners at hand, torch loaded: short work shares one, each training gets one that has done nothing yet."""
 
+import logging
 from collections.abc import Mapping
 
 from worker.process import RunnerProcess
+
+_LOG = logging.getLogger(__name__)
 
 
 class RunnerPool:
@@ -17,9 +20,15 @@ class RunnerPool:
         self._idle: RunnerProcess | None = None
 
     def warm_up(self) -> None:
-        """Start the waiting runner; returns at once, the imports happen in the new process."""
+        """Start the waiting runner; returns at once, the imports happen in the new process.
+
+        One that cannot be started now is started when it is needed: a job that has just ended has a result.
+        """
         if self._keep_warm and self._idle is None:
-            self._idle = RunnerProcess(self._environment)
+            try:
+                self._idle = RunnerProcess(self._environment)
+            except OSError as error:
+                _LOG.warning("no runner started ahead: %s", error)
 
     def take(self) -> RunnerProcess:
         """A runner for one job; give it back afterwards."""

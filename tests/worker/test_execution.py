@@ -206,6 +206,13 @@ class Away:
         raise UnavailableError("The artifact store does not answer.")
 
 
+class Broken:
+    """A store with a mistake in it."""
+
+    def ingest(self, path: Path) -> StoredBlob:
+        raise KeyError(path.name)
+
+
 class Shrinking:
     """A store whose tenant's share is taken away while it is filled."""
 
@@ -231,21 +238,16 @@ class TestResultsThatCannotBeStored:
     def context(self, context: WorkerContext, runners: RunnerPool) -> WorkerContext:
         return replace(context, runners=runners)
 
-    def test_a_full_disk_is_no_fault_of_the_job(
-        self, database: Database, tenant: str, context: WorkerContext
+    @pytest.mark.parametrize(
+        ("store", "cause"), [(Full(), "infra"), (Away(), "infra"), (Broken(), "internal")]
+    )
+    def test_a_store_that_fails_when_a_result_is_there_ends_the_attempt_with_a_cause(
+        self, store: object, cause: str, database: Database, tenant: str, context: WorkerContext
     ) -> None:
         job_id = queued(database, tenant, epochs=1, max_train_samples=64)
-        execute(replace(context, store=cast(ArtifactStore, Full())), job_id)
+        execute(replace(context, store=cast(ArtifactStore, store)), job_id)
         assert read_job(database, job_id).state == "queued"
-        assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
-
-    def test_a_store_that_is_away_when_a_result_is_there_is_no_fault_of_the_job(
-        self, database: Database, tenant: str, context: WorkerContext
-    ) -> None:
-        job_id = queued(database, tenant, epochs=1, max_train_samples=64)
-        execute(replace(context, store=cast(ArtifactStore, Away())), job_id)
-        assert read_job(database, job_id).state == "queued"
-        assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", "infra")]
+        assert [(a.outcome, a.cause) for a in attempts_of(database, job_id)] == [("failed", cause)]
 
     @pytest.mark.parametrize("when", ["before", "while it is stored"])
     def test_results_larger_than_the_tenants_share_fail_the_job_and_are_not_kept(

@@ -1,11 +1,13 @@
 """Runner processes: kept warm, replaced, and never left behind."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -73,9 +75,9 @@ def test_a_warm_runner_does_several_jobs_and_is_replaced_after_its_share(tmp_pat
     try:
         first = pool.take()
         assert last_report(first, tmp_path).type == "failure"
-        first.allow_until(time.monotonic() + 0.3)
+        first.allow_until(time.monotonic() + 3.0)
         assert pool.give_back(first, healthy=True) is None
-        assert first.read(0.6) == []
+        assert first.read(3.5) == []
         second = pool.take()
         assert second is first
         assert last_report(second, tmp_path, seconds=20).type == "failure"
@@ -121,6 +123,35 @@ def test_a_dead_idle_runner_is_not_handed_out() -> None:
         assert runner.alive
     finally:
         runner.kill()
+
+
+def no_process(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.EAGAIN, "no more processes")
+
+
+def test_a_result_is_not_lost_because_the_next_runner_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = RunnerPool(keep_warm=True, jobs_per_runner=1)
+    with monkeypatch.context() as broken:
+        runner = pool.take()
+        runner.jobs = 1
+        broken.setattr(subprocess, "Popen", no_process)
+        assert pool.give_back(runner, healthy=True) == 0
+        with pytest.raises(OSError, match="no more"):
+            pool.take()
+    runner = pool.take()
+    assert runner.alive
+    pool.give_back(runner, healthy=False)
+    pool.close()
+
+
+def test_a_runner_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", no_process)
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="no more"):
+        RunnerProcess()
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_a_killed_runner_shows_by_the_end_of_its_reports(tmp_path: Path) -> None:
