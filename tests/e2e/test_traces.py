@@ -96,7 +96,7 @@ def named(spans: list[Seen]) -> dict[str, str]:
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     with receiving() as collector, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.removesuffix("/hook"))
-        values = {"otel": True, "log_format": "json", "lease_ttl_s": 4.0}
+        values = {"otel": True, "log_format": "json"}
         with stopped_afterwards(Up(tmp_path_factory.mktemp("traced") / "home", values=values)) as up:
             yield Traced(up, up.start(), collector)
 

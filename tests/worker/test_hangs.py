@@ -46,7 +46,7 @@ def test_a_stopped_supervisor_s_runner_ends_and_the_next_attempt_is_left_in_peac
     settings: Settings, database: Database, tenant: str
 ) -> None:
     # The hint of the second attempt may be heard by the worker that is stopped.
-    changed = {"lease_ttl_s": 3.0, "publish_timeout_s": 2.0, "ready_runner": True}
+    changed = {"lease_ttl_s": 6.0, "publish_timeout_s": 2.0, "ready_runner": True}
     brief = settings.model_copy(update=changed)
     prepare_broker(brief)
     with running_dispatcher(brief, database), running_worker(brief, database, queue="train"):
@@ -56,7 +56,7 @@ def test_a_stopped_supervisor_s_runner_ends_and_the_next_attempt_is_left_in_peac
         supervisor = next(pid for pid in children_of(process) if "-m worker --queue" in command_of(pid))
         (runner,) = (pid for pid in children_of(supervisor) if "worker.runner" in command_of(pid))
         os.kill(supervisor, signal.SIGSTOP)
-        eventually(lambda: command_of(runner) == "", 20)
+        eventually(lambda: command_of(runner) == "")
         with running_worker(brief, database, number=2, queue="train"):
             eventually(lambda: checkpoints_of(database, 2))
             os.kill(supervisor, signal.SIGCONT)

@@ -23,7 +23,7 @@ from worker.process import RunnerProcess
 from worker.recorder import Recorder
 from worker.supervision import Supervision
 
-TTL_S = 1.0
+TTL_S = 3.0
 REFUSAL = "CREATE TRIGGER refusal BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'refused'); END"
 
 
@@ -45,21 +45,21 @@ def test_a_lease_is_lost_while_its_renewal_hangs(database: Database, tenant: str
         closing(sqlite3.connect(settings.home / "cleave.db")) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
-        eventually(lambda: heartbeat.lost, 3 * TTL_S)
+        eventually(lambda: heartbeat.lost, 2 * TTL_S)
         assert heartbeat.is_alive()
 
 
 def test_no_refusal_of_the_database_ends_the_renewals(
     database: Database, tenant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with beating(database, tenant, 4.0) as heartbeat:
+    with beating(database, tenant, 12.0) as heartbeat:  # renewed each three seconds, if it can be
         until = heartbeat.until
         with database.write() as session:
             session.execute(text(REFUSAL))
         eventually(lambda: "refused" in caplog.text)
         with database.write() as session:
             session.execute(text("DROP TRIGGER refusal"))
-        eventually(lambda: heartbeat.until > until, 4.0)
+        eventually(lambda: heartbeat.until > until)
 
 
 def test_a_runner_is_told_when_the_lease_ends(
@@ -71,7 +71,7 @@ def test_a_runner_is_told_when_the_lease_ends(
     try:
         with pytest.raises(LeaseLost):
             Supervision(context, runner, heartbeat, Recorder(database, claim, tmp_path)).watch(None)
-        eventually(lambda: command_of(runner.pid) == "", 10)
+        eventually(lambda: command_of(runner.pid) == "")
     finally:
         runner.kill()
 
@@ -115,11 +115,11 @@ def test_a_result_for_which_the_database_has_no_room_is_not_repeated_for_ever(
             session.execute(text("CREATE TABLE result AS SELECT zeroblob(1000000)"))
 
     with (
-        beating(database, tenant, TTL_S) as heartbeat,
+        beating(database, tenant, 60.0) as heartbeat,
         pytest.raises(OperationalError, match="disk is full") as refused,
     ):
         heartbeat.patiently(write)
-    assert 0.3 <= asked[-1] - asked[0] < TTL_S
+    assert asked[-1] - asked[0] >= 0.3
     ending = unrecorded(refused.value)
     assert (ending.code, ending.cause) == ("storage_full", "infra")
 
@@ -136,7 +136,7 @@ def test_room_that_comes_back_in_time_is_used(
             session.execute(text("CREATE TABLE result AS SELECT zeroblob(1000000)"))
         return "written"
 
-    with beating(database, tenant, TTL_S) as heartbeat:
+    with beating(database, tenant, 60.0) as heartbeat:
         assert heartbeat.patiently(write) == "written"
 
 

@@ -133,11 +133,10 @@ def test_a_result_is_not_lost_because_the_next_runner_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = RunnerPool(keep_warm=True, jobs_per_runner=1)
+    runner = pool.take()
     with monkeypatch.context() as broken:
-        runner = pool.take()
-        runner.jobs = 1
         broken.setattr(subprocess, "Popen", no_process)
-        assert pool.give_back(runner, healthy=True) == 0
+        assert pool.give_back(runner, healthy=False) == -signal.SIGKILL
         with pytest.raises(OSError, match="no more"):
             pool.take()
     runner = pool.take()
