@@ -34,7 +34,7 @@ _HEAD = """\
 
 Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); raw figures:
 `benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.{unfinished}
-{epochs} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
+{length} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
 random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
 no composition was retrained{retrained}.
 ± is the deviation between seeds; the worst loss is that of any single composition against its full model.
@@ -66,8 +66,10 @@ _MARKERS = {"static": "o", "static + amplitudes": "s", "gated, 0.9": "v", "gated
 def write_report(content: Mapping[str, Any], stem: Path) -> list[Path]:
     """Write the page and one picture per (architecture, dataset); returns the files."""
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    several = len(_lengths(content)) > 1
     for row in content["rows"]:
-        pairs[row["architecture"], row["dataset"]].append(row)
+        label = f"{row['approach']}, {_epochs(row, content)} epochs" if several else row["approach"]
+        pairs[row["architecture"], row["dataset"]].append({**row, "label": label})
     pictures = [_picture(rows, stem.with_name(f"{stem.name}-{a}-{d}.png")) for (a, d), rows in pairs.items()]
     sections = [
         f"## {architecture} on {dataset}\n\n{_table(rows)}\n\n![]({_from_page(picture)})\n"
@@ -85,7 +87,7 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         scale=content["scale"],
         command_note="resumable: call it again with the same --work",
         stem=stem,
-        epochs=settings["epochs"],
+        length=" or ".join(map(str, _lengths(content))),
         batch_size=settings["batch_size"],
         samples="" if samples is None else f" on the first {samples:,} training images",
         tested=""
@@ -97,6 +99,16 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         processor=", ".join(machine[key] for key in ("gpu", "processor") if key in machine),
         **{key: machine[key] for key in ("threads", "torch")},
     )
+
+
+def _epochs(row: Mapping[str, Any], content: Mapping[str, Any]) -> int:
+    """Rows of earlier versions do not tell: they are of the scale's length."""
+    return int(row.get("epochs", content["settings"]["epochs"]))
+
+
+def _lengths(content: Mapping[str, Any]) -> list[int]:
+    """How long the trainings took, in epochs."""
+    return sorted({_epochs(row, content) for row in content["rows"]})
 
 
 def _exceptions(content: Mapping[str, Any]) -> str:
@@ -112,7 +124,7 @@ def _exceptions(content: Mapping[str, Any]) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     published = {
-        _label(row): text
+        row["label"]: text
         for row in rows
         if (text := PUBLISHED.get((row["approach"], row["architecture"], row["dataset"])))
     }
@@ -171,13 +183,8 @@ def _spread(values: Iterable[float]) -> str:
 def _grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[_label(row)].append(row)
+        groups[row["label"]].append(row)
     return dict(groups)
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    """The approach, and how long it trained where a row tells."""
-    return f"{row['approach']}, {row['epochs']} epochs" if "epochs" in row else str(row["approach"])
 
 
 def _picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:

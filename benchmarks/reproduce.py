@@ -95,7 +95,9 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.scale}-{self.architecture}-{self.dataset}-{self.approach}-{self.seed}"
+        """Of its files in the work folder, too: another number of epochs is another run."""
+        epochs = "" if self.epochs == SCALES[self.scale].epochs else f"-{self.epochs}epochs"
+        return f"{self.scale}-{self.architecture}-{self.dataset}-{self.approach}-{self.seed}{epochs}"
 
     def spec(self) -> dict[str, Any]:
         """The training's spec."""
