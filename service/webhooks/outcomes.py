@@ -25,6 +25,10 @@ _SPREAD = 0.1
 _FAILING_S = 5 * 86_400
 _ATTEMPTS_SHOWN = 20
 _GONE = 410
+# Answers whose Retry-After is heeded where it is longer than the pause, up to this: `clock_set_back` takes
+# messages that are due ten minutes later than their pause says for what a clock has left.
+_BUSY = (429, 503)
+_LONGEST_ASKED_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,24 @@ class Message:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How it ended. `status` is None where there was no answer."""
+    """How it ended. `status` is None where there was no answer; `retry_after` is the header's text."""
 
     status: int | None
     error: str | None
     milliseconds: int
+    retry_after: str | None = None
 
     @property
     def arrived(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def asked_s(self) -> float:
+        """Seconds that the receiver wants to be left alone for."""
+        asked = self.retry_after or ""
+        if self.status not in _BUSY or not (asked.isascii() and asked.isdigit()):
+            return 0.0
+        return min(float(asked), _LONGEST_ASKED_S)
 
 
 def hold_ms(settings: Settings) -> int:
@@ -115,7 +128,7 @@ def _settle_failed(session: Session, webhook: Webhook, delivery: Delivery, attem
         delivery.state, delivery.due_at = "failed", None
     else:
         pause_s = RETRIES_S[delivery.tries - 1] * random.uniform(1 - _SPREAD, 1 + _SPREAD)
-        due: Any = db_now() + round(1000 * pause_s)
+        due: Any = db_now() + round(1000 * max(pause_s, attempt.asked_s))
         delivery.due_at = due
     gone = attempt.status == _GONE
     if gone or (since is not None and (datetime.now(UTC) - since).total_seconds() > _FAILING_S):

@@ -8,8 +8,11 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,8 +25,13 @@ from service.webhooks.posting import Poster
 from service.webhooks.service import DELIVERIES
 
 _LOG = logging.getLogger(__name__)
-_AT_ONCE = 16
+_T = TypeVar("_T")
 _AT_ONCE_EACH = 4
+_CLAIMED_AT_ONCE = 16
+# Room for the slow receivers of several tenants, each of which may have twenty.
+_AT_ONCE = 256
+# Threads that read and write the database; names are looked up in others, where each may take its time.
+_WRITERS = 2
 _LOOK_S = 1.0
 _STOPPING_S = 2.0
 
@@ -36,10 +44,12 @@ class Sender:
         self._settings = settings
         self._pepper = load_pepper(settings)
         self._under_way: dict[asyncio.Task[None], str] = {}
+        self._writers = ThreadPoolExecutor(_WRITERS, "webhooks-database")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then give what is under way a moment to arrive."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE, "webhooks-names"))
 
         def ring() -> None:
             with suppress(RuntimeError):  # the loop has ended
@@ -49,18 +59,25 @@ class Sender:
             async with Poster(self._settings) as poster:
                 while not stop.is_set():
                     woken.clear()
+                    claimed: list[Message] = []
                     try:
-                        for message in await asyncio.to_thread(self._claim):
-                            self._start(poster, message, woken)
+                        claimed = await self._in_thread(self._claim)
                     except SQLAlchemyError as error:  # the dispatcher tells of it
                         _LOG.debug("database unavailable: %s", error)
-                    await _first_of(stop, woken, _LOOK_S)
+                    for message in claimed:
+                        self._start(poster, message, woken)
+                    # Behind what one receiver has waiting there may be others': they are looked for at once.
+                    if not claimed:
+                        await _first_of(stop, woken, _LOOK_S)
                 if self._under_way:
                     await asyncio.wait(self._under_way, timeout=_STOPPING_S)
 
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
+
     def _claim(self) -> list[Message]:
-        """Messages to send now, as many as there is room for."""
-        room = _AT_ONCE - len(self._under_way)
+        """Messages to send now, some of those there is room for; none where nothing may be sent."""
+        room = min(_AT_ONCE - len(self._under_way), _CLAIMED_AT_ONCE)
         each = Counter(self._under_way.values())
         if room <= 0:
             return []
@@ -91,9 +108,12 @@ class Sender:
         task.add_done_callback(over)
 
     async def _deliver(self, poster: Poster, message: Message) -> None:
-        attempt = await poster.post(message)
+        lookup = poster.look_up(message)
+        attempt = await poster.post(message, lookup)
         with suppress(SQLAlchemyError):  # not settled, so sent again
-            await asyncio.to_thread(self._settle, message, attempt)
+            await self._in_thread(partial(self._settle, message, attempt))
+        # Its place is free again when its thread is: a name server that is silent takes nobody else's.
+        await asyncio.gather(lookup, return_exceptions=True)
 
     def _settle(self, message: Message, attempt: Attempt) -> None:
         with self._database.write() as session:
