@@ -61,7 +61,10 @@ async def put_part(
 ) -> Response:
     """One part as the raw body. Repeating it is harmless; the last one sent counts."""
     return await receiving.take_part(
-        request, into, lambda session: uploading.find_upload(session, dataset_id, upload_id), number
+        request,
+        into,
+        lambda session, lock: uploading.find_upload(session, dataset_id, upload_id, lock),
+        number,
     )
 
 

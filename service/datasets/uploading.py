@@ -13,7 +13,7 @@ from service.jobs.tables import Job
 from service.platform.clock import db_now
 from service.platform.database import settings_of
 from service.platform.errors import DatasetFilledError, DatasetImportingError, InUseError
-from service.platform.holding import changing, taken
+from service.platform.holding import Lock, changing, taken, unlocked
 from service.platform.ids import new_id
 from service.uploads import service as uploads
 from service.uploads.schemas import MIB, UploadCreate, UploadView
@@ -45,9 +45,9 @@ def open_upload(session: Session, tenant_id: str, dataset_id: str, request: Uplo
     return uploads.create(session, tenant_id, row.id, request)
 
 
-def find_upload(session: Session, dataset_id: str, upload_id: str) -> Upload:
+def find_upload(session: Session, dataset_id: str, upload_id: str, lock: Lock = unlocked) -> Upload:
     """The upload, or NotFoundError."""
-    return uploads.get(session, get_uploaded(session, dataset_id).id, upload_id)
+    return uploads.get(session, get_uploaded(session, dataset_id, lock).id, upload_id, lock)
 
 
 def complete(session: Session, dataset_id: str, upload_id: str) -> Job:

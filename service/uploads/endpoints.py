@@ -48,4 +48,6 @@ async def put_part(
     content_digest: ContentDigest = None,  # noqa: ARG001 - documents the header, which `receive` reads
 ) -> Response:
     """One part as the raw body. Repeating it is harmless; the last one sent counts."""
-    return await receiving.take_part(request, into, lambda session: service.find(session, upload_id), number)
+    return await receiving.take_part(
+        request, into, lambda session, lock: service.find(session, upload_id, lock), number
+    )

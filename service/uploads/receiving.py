@@ -25,6 +25,7 @@ from service.platform.errors import (
     PartSizeError,
     StorageFullError,
 )
+from service.platform.holding import Lock, changing, unlocked
 from service.platform.openapi import problems
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, StoredBlob
@@ -72,7 +73,7 @@ ReceiverDep = Annotated[Receiver, Depends(get_receiver)]
 async def take_part(
     request: Request,
     into: Receiver,
-    find: Callable[[Session], Upload],
+    find: Callable[[Session, Lock], Upload],
     number: int,
 ) -> Response:
     """Take the body as this part of the upload that `find` returns; answer with its sha256 as ETag.
@@ -82,11 +83,12 @@ async def take_part(
 
     def expected() -> int:
         with into.database.read(into.tenant_id) as session:
-            return uploads.expected_size(find(session), number)
+            return uploads.expected_size(find(session, unlocked), number)
 
     def record(blob: StoredBlob) -> None:
+        # Locked: it must not be completed, and perhaps read already, when this part takes another's place.
         with into.database.write(into.tenant_id) as session:
-            uploads.record_part(session, find(session), number, blob)
+            uploads.record_part(session, find(session, changing), number, blob)
 
     size = await run_in_threadpool(expected)
     blob = await receive(request, into.settings, into.store, size)

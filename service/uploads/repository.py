@@ -20,8 +20,8 @@ def find(session: Session, owner_id: str, upload_id: str, lock: Lock = unlocked)
     return session.scalar(lock(row))
 
 
-def find_any(session: Session, upload_id: str) -> Upload | None:
-    return session.scalar(select(Upload).where(Upload.id == upload_id))
+def find_any(session: Session, upload_id: str, lock: Lock = unlocked) -> Upload | None:
+    return session.scalar(lock(select(Upload).where(Upload.id == upload_id)))
 
 
 def parts(session: Session, upload_id: str) -> Sequence[UploadPart]:

@@ -63,9 +63,9 @@ def get(session: Session, owner_id: str, upload_id: str, lock: Lock = unlocked) 
     return upload
 
 
-def find(session: Session, upload_id: str) -> Upload:
+def find(session: Session, upload_id: str, lock: Lock = unlocked) -> Upload:
     """The upload, whatever it is for, or NotFoundError."""
-    upload = repository.find_any(session, upload_id)
+    upload = repository.find_any(session, upload_id, lock)
     if upload is None:
         raise _gone()
     return upload
