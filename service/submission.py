@@ -24,6 +24,7 @@ from service.datasets import service as datasets
 from service.datasets import uploading
 from service.jobs import service as jobs
 from service.jobs.idempotency import Once
+from service.jobs.inheritance import inherit
 from service.jobs.schemas import JobRead
 from service.jobs.states import JobState
 from service.jobs.tables import Job
@@ -84,6 +85,21 @@ def submit(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     if isinstance(spec, TrainSpec | ExtractSpec):  # hours, perhaps, whose results could not be kept
         storage.require_space(session, tenant_id, 1)
     return jobs.enqueue(session, tenant_id, spec)
+
+
+def retry(session: Session, tenant_id: str, job_id: str) -> Job:
+    """The spec of an ended job as a new job; who asks again before that has ended gets it too.
+
+    Raises NotFoundError, ConflictError while the job is not over, and what `submit` raises.
+    """
+    source = jobs.ended(session, job_id)
+    heir = jobs.living_retry(session, source)
+    if heir is None:
+        heir = submit(session, tenant_id, jobs.spec_of(source))
+        inherit(session, source, heir)
+        source.retried_as = heir.id
+        session.flush()
+    return heir
 
 
 def _check_images(spec: TrainSpec, info: DatasetInfo) -> None:

@@ -11,7 +11,6 @@ from service import submission
 from service.jobs import pausing, repository, service
 from service.jobs.creation import accepted, create_once
 from service.jobs.idempotency import IdempotencyKey
-from service.jobs.inheritance import inherit
 from service.jobs.schemas import (
     AttemptRead,
     CheckpointRead,
@@ -154,16 +153,17 @@ def resume(job_id: JobId, session: Writer, response: Response) -> JobRead:
 async def retry(
     job_id: JobId, caller: CallerDep, database: DatabaseDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Submit the spec of an ended job again, as a new job; a training goes on from its last checkpoint."""
+    """Submit the spec of an ended job again, as a new job; a training goes on from its last checkpoint.
 
-    def submit(session: Session) -> Job:
-        heir = submission.submit(session, caller.tenant_id, service.retry_spec(session, job_id))
-        inherit(session, service.get(session, job_id), heir)
-        return heir
-
+    Asked again before that job has ended: the same job.
+    """
     route = f"/v1/jobs/{job_id}/retry"
     answer = await run_in_threadpool(
-        create_once, database, caller.tenant_id, (route, idempotency_key, None), submit
+        create_once,
+        database,
+        caller.tenant_id,
+        (route, idempotency_key, None),
+        lambda session: submission.retry(session, caller.tenant_id, job_id),
     )
     return await accepted(database, caller.tenant_id, answer, 0.0)
 

@@ -105,14 +105,27 @@ def cancel(session: Session, job_id: str) -> tuple[Job, bool]:
     return job, True
 
 
-def retry_spec(session: Session, job_id: str) -> AnySpec:
-    """The spec of an ended job, to be submitted as a new one.
+def ended(session: Session, job_id: str) -> Job:
+    """The job, which is over, locked: of two who retry it at once the second sees what the first has made.
 
-    Raises ConflictError while it is not over, InvalidRequestError when an older version accepted it.
+    Raises NotFoundError, ConflictError while it is not over.
     """
-    job = get(session, job_id)
+    job = repository.find_locked(session, job_id)
+    if job is None:
+        raise NotFoundError.of("job", job_id)
     if job.state not in TERMINAL:
         raise ConflictError(f"The job is {job.state}; only an ended job can be retried.")
+    return job
+
+
+def living_retry(session: Session, job: Job) -> Job | None:
+    """What the last retry of the job made, unless it has ended too."""
+    heir = None if job.retried_as is None else repository.find(session, job.retried_as)
+    return None if heir is None or heir.state in TERMINAL else heir
+
+
+def spec_of(job: Job) -> AnySpec:
+    """To be submitted as a new one. Raises InvalidRequestError when an older version accepted it."""
     try:
         return parse_job_spec({k: v for k, v in job.spec.items() if k != "composition_id"})
     except ValidationError as error:

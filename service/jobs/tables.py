@@ -78,6 +78,8 @@ class Job(TenantOwned, Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON_TYPE)
     request_id: Mapped[str | None] = mapped_column(String(100))
     traceparent: Mapped[str | None] = mapped_column(String(55))
+    # The newest job that a retry made of this one.
+    retried_as: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(Instant, default=db_now())
     queued_at: Mapped[datetime | None] = mapped_column(Instant)
     started_at: Mapped[datetime | None] = mapped_column(Instant)

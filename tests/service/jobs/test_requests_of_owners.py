@@ -141,3 +141,17 @@ def test_retry_is_a_new_job_with_the_same_spec(account: Account) -> None:
     assert answer.status_code == 202
     assert answer.json()["id"] != job_id
     assert answer.json()["spec_sha256"] == account.http.get(f"/v1/jobs/{job_id}").json()["spec_sha256"]
+
+
+def test_all_who_retry_a_job_get_the_same_one_until_it_has_ended(account: Account) -> None:
+    job_id = submit(account)
+    account.http.post(f"/v1/jobs/{job_id}/cancel")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: account.http.post(f"/v1/jobs/{job_id}/retry"), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    (heir,) = {answer.json()["id"] for answer in answers}
+    keyed = account.http.post(f"/v1/jobs/{job_id}/retry", headers={"Idempotency-Key": "mine"})
+    assert keyed.json()["id"] == heir
+    assert len(account.http.get("/v1/jobs").json()["data"]) == 2
+    account.http.post(f"/v1/jobs/{heir}/cancel")
+    assert account.http.post(f"/v1/jobs/{job_id}/retry").json()["id"] not in (job_id, heir)
