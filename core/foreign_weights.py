@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from core.errors import WeightsMismatchError, WeightsNotFiniteError
 from core.results import WeightsReport
 from core.weights_file import StoredTensor, WeightsFile, told
+from core.wording import listed
 
 # What wrappers put before every name: DataParallel, torch.compile, Lightning and the like.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
 # BatchNorm counts batches for a kind of momentum that no network here uses; old files lack the counter.
 _OPTIONAL = "num_batches_tracked"
-_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Differences:
     def require_none(self) -> None:
         """Raises WeightsMismatchError, which names them."""
         told_of = (("missing", self.missing), ("unexpected", self.unexpected), ("different", self.different))
-        said = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in told_of if names]
+        said = [f"{len(names)} {kind}: {listed(names)}" for kind, names in told_of if names]
         if said:
             raise WeightsMismatchError(f"The tensors are not the architecture's. {'; '.join(said)}.")
 
@@ -110,8 +110,3 @@ def _notes(tensors: Iterable[StoredTensor], prefix: str, counters: int) -> list[
         )
         if holds
     ]
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

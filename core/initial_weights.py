@@ -18,8 +18,7 @@ from core.errors import ArtifactError, InitialModelMismatchError
 from core.results import InitialReport
 from core.specs import TrainSpec
 from core.surgery.sites import GENERATORS
-
-_NAMED = 10
+from core.wording import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class InitialWeights:
             said.append("the head starts fresh: the classes are not the initial model's")
         if report.new:
             said.append(
-                f"fresh, because the initial model has none of this name and shape: {_listed(report.new)}"
+                f"fresh, because the initial model has none of this name and shape: {listed(report.new)}"
             )
         if report.left:
             said.append(
@@ -132,8 +131,3 @@ def _with_head(
         name: tensors[name].index_select(axis, order) for name, axis in head.items() if name in tensors
     }
     return tensors | ordered
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

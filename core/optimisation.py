@@ -1,4 +1,6 @@
-"""How a training steps: its optimizer, and how a step's batch is cut into micro-batches."""
+"""How a training steps: its optimizer and rate, and how a step's batch is cut into micro-batches."""
+
+import math
 
 import torch
 from torch import Tensor, fx, nn
@@ -32,3 +34,16 @@ def sgd(network: fx.GraphModule, spec: TrainSpec) -> torch.optim.SGD:
         weight_decay=spec.weight_decay,
         fused=True,
     )
+
+
+def set_learning_rate(optimizer: torch.optim.SGD, spec: TrainSpec, epoch: int) -> None:
+    """That of `epoch`, counted from 0: half a cosine from `spec.learning_rate` down to 0.
+
+    The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.
+    """
+    rate = spec.learning_rate * (1 + math.cos(math.pi * epoch / spec.epochs)) / 2
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):  # where a captured step reads it
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from core.errors import UntraceableModelError
 
@@ -52,6 +53,11 @@ class Replicas:
             return values
         summed: Tensor = _Sum.apply(values)
         return summed
+
+    def replicated(self, network: nn.Module) -> nn.Module:
+        """The network, of which every process updates its copy alike."""
+        # Buffers need no broadcast: every process computes the same running statistics.
+        return network if self.count == 1 else DistributedDataParallel(network, broadcast_buffers=False)
 
     def agree(self, flag: bool, device: torch.device) -> bool:
         """What the first process says."""

@@ -1,6 +1,5 @@
 """The state of one training and its single steps; `core.training` decides when to report and to stop."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
@@ -16,7 +15,7 @@ from core.datasets import BatchPlan, ImageData, draw
 from core.distillation import distillation_of
 from core.errors import ArtifactError
 from core.initial_weights import InitialWeights, start
-from core.optimisation import micro_batches, sgd
+from core.optimisation import micro_batches, set_learning_rate, sgd
 from core.replay import Replay, own_stream
 from core.replicas import Replicas, shared_batch_norm
 from core.results import MetricValue
@@ -24,9 +23,8 @@ from core.seeding import derive_seed, generator, seeded
 from core.selection import BestEpoch
 from core.specs import TrainSpec, spec_digest
 from core.tally import EpochTally, figures_of
+from core.training_state import load_state, state_of
 from core.validation import validate
-
-_NETWORK, _MOMENTUM, _TALLY, _BEST = "network.", "momentum.", "tally.", "best."
 
 
 class Trainer:
@@ -56,7 +54,7 @@ class Trainer:
             self.network: fx.GraphModule = self._approach.attach(model, len(data.info.class_names))
         start(self.network, spec, initial)
         self.network.to(device, memory_format=LAYOUT).train()  # type: ignore[call-overload]  # torch's stub lacks it
-        self._forward = _replicated(self.network, self._replicas)
+        self._forward = self._replicas.replicated(self.network)
         self._optimizer = sgd(self.network, spec)
         # Several pieces of a batch, or several processes, draw and wait within a step.
         alone = self._replicas.count == spec.gradient_accumulation == 1
@@ -120,7 +118,7 @@ class Trainer:
 
     def train_on(self, images: Tensor, labels: Tensor) -> None:
         """One step, on a batch of which this process computes its share."""
-        self._set_learning_rate()
+        set_learning_rate(self._optimizer, self._spec, self.epoch)
         with seeded(self._device, self._spec.seed, "step", self.epoch, self.step, *self._own_draws()):
             if self.replay is None:
                 self._take_step(images, labels)
@@ -190,16 +188,6 @@ class Trainer:
         rows = self._replicas.gather(torch.cat(values, dim=1), size)
         return list(torch.split(rows, [value.shape[1] for value in values], dim=1))
 
-    def _set_learning_rate(self) -> None:
-        # The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.
-        factor = (1 + math.cos(math.pi * self.epoch / self._spec.epochs)) / 2
-        for group in self._optimizer.param_groups:
-            rate = self._spec.learning_rate * factor
-            if isinstance(group["lr"], Tensor):  # where a captured step reads it
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-
     def finish_epoch(self) -> list[MetricValue]:
         """The epoch's figures on training and validation data; moves on to the next epoch.
 
@@ -236,14 +224,8 @@ class Trainer:
 
     def snapshot(self) -> Checkpoint:
         """Copies of everything that changes."""
-        tensors = {f"{_NETWORK}{name}": value for name, value in self.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            momentum = self._optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"{_MOMENTUM}{name}"] = momentum
-        tensors |= {f"{_TALLY}{name}": value for name, value in self.tally.sums.items()}
-        tensors |= {f"{_BEST}{name}": value for name, value in self.best.to_tensors().items()}
-        return Checkpoint(self._position(), {name: _stored(value) for name, value in tensors.items()})
+        tensors = state_of(self.network, self._optimizer, self.tally, self.best)
+        return Checkpoint(self._position(), tensors)
 
     def _position(self) -> TrainingPosition:
         return TrainingPosition(spec_digest(self._spec), self._data.digest, self.epoch, self.step)
@@ -259,29 +241,5 @@ class Trainer:
             raise ArtifactError("the checkpoint belongs to a training with another spec")
         if position.dataset_digest != self._data.digest:
             raise ArtifactError("the checkpoint belongs to a training on other data")
-        try:
-            self.network.load_state_dict(_under(_NETWORK, checkpoint.tensors))
-            self.best.load(_under(_BEST, checkpoint.tensors))
-        except (RuntimeError, KeyError) as error:
-            raise ArtifactError(f"the checkpoint does not fit the network: {error}") from error
-        parameters = dict(self.network.named_parameters())
-        for name, momentum in _under(_MOMENTUM, checkpoint.tensors).items():
-            buffer = torch.empty_like(parameters[name]).copy_(momentum)  # in the parameter's layout
-            self._optimizer.state[parameters[name]]["momentum_buffer"] = buffer.detach()
-        sums = _under(_TALLY, checkpoint.tensors)
-        self.tally = EpochTally({name: value.to(self._device) for name, value in sums.items()})
+        load_state(checkpoint.tensors, self.network, self._optimizer, self.tally, self.best)
         self.epoch, self.step = position.epoch, position.step
-
-
-def _stored(value: Tensor) -> Tensor:
-    """A copy that safetensors takes: of its own memory (layers may have two names), in the plain layout."""
-    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _replicated(network: fx.GraphModule, replicas: Replicas) -> nn.Module:
-    # Buffers need no broadcast: every process computes the same running statistics.
-    return network if replicas.count == 1 else DistributedDataParallel(network, broadcast_buffers=False)

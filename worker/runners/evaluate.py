@@ -10,6 +10,7 @@ from core.evaluation import classification_metrics, predict
 from core.reports import AnyReport, LogReport, Progress, ResultReport, RunnerInput
 from core.results import EvaluateResult
 from core.specs import EvaluateSpec, Split
+from core.wording import listed
 from worker.runners.common import (
     CPU,
     check_stop,
@@ -19,8 +20,6 @@ from worker.runners.common import (
     input_network,
     own_data,
 )
-
-_NAMED = 10
 
 
 def run(job: RunnerInput, spec: EvaluateSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
@@ -80,7 +79,7 @@ def _without_images(data: ImageData, split: Split, indices: Sequence[int], names
     ]
     if len(without) == len(names):
         raise DatasetMismatchError(
-            f"{data.info.name} has no {' and '.join(sorted(splits))} images of {_listed(names)}"
+            f"{data.info.name} has no {' and '.join(sorted(splits))} images of {listed(names)}"
         )
     return without
 
@@ -97,12 +96,7 @@ def _left_out(given: ImageData, split: Split, known: Sequence[str]) -> dict[str,
 def _told(left_out: dict[str, int], without: Sequence[str]) -> Iterator[LogReport]:
     counted = [f"{name} ({count})" for name, count in left_out.items()]
     if counted:
-        message = f"left out: images of classes that the model does not know: {_listed(counted)}"
+        message = f"left out: images of classes that the model does not know: {listed(counted)}"
         yield LogReport(level="warning", message=message)
     if without:
-        yield LogReport(level="warning", message=f"the data has no images of {_listed(without)}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield LogReport(level="warning", message=f"the data has no images of {listed(without)}")
