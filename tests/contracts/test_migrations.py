@@ -103,7 +103,7 @@ def test_foreign_keys_are_enforced_after_an_upgrade(tmp_path: Path) -> None:
 
 
 @KINDS
-def test_an_imported_model_without_a_dataset_survives_a_downgrade(blank: Settings) -> None:
+def test_an_imported_model_without_a_dataset_survives_downgrades_and_is_as_before(blank: Settings) -> None:
     migrate.upgrade(blank)
     with opened(blank) as database, database.write() as session:
         (tenant_id,) = session.execute(text("SELECT id FROM tenants")).one()
@@ -119,10 +119,18 @@ def test_an_imported_model_without_a_dataset_survives_a_downgrade(blank: Setting
         session.add(job)
         session.flush()
         session.add(model)
-    migrate.downgrade(blank, "20261126_032000")
-    with opened(blank) as database, database.read() as session:
-        kept = "SELECT m.seed, d.name FROM models m JOIN datasets d ON d.id = m.dataset_id"
-        assert session.execute(text(kept)).all() == [(0, "none")]
+    for _ in range(2):
+        migrate.downgrade(blank, "20261126_032000")
+        with opened(blank) as database, database.read() as session:
+            kept = "SELECT m.seed, d.name FROM models m JOIN datasets d ON d.id = m.dataset_id"
+            assert session.execute(text(kept)).all() == [(0, "none")]
+        migrate.upgrade(blank, "20261126_041000")
+        with opened(blank) as database, database.read() as session:
+            told = session.execute(text("SELECT origin, seed, dataset_id FROM models")).all()
+            assert (told, session.execute(text("SELECT id FROM datasets")).all()) == (
+                [("imported", None, None)],
+                [],
+            )
 
 
 class TestKeysOfTwoColumns:
