@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.platform.clock import db_now
 from service.platform.database import Database
+from service.platform.holding import changing, held
 from service.platform.pagination import Page, PageRequest, fetch_page
 from service.platform.thinning import delete_gradually
 from service.webhooks.tables import Delivery, Webhook
@@ -21,8 +22,7 @@ def find(session: Session, webhook_id: str) -> Webhook | None:
 
 def find_locked(session: Session, webhook_id: str) -> Webhook | None:
     """The webhook as it is now, changed by nobody else until this transaction ends."""
-    row = select(Webhook).where(Webhook.id == webhook_id).with_for_update(key_share=True)
-    return session.scalars(row, execution_options={"populate_existing": True}).one_or_none()
+    return session.scalar(changing(select(Webhook).where(Webhook.id == webhook_id)))
 
 
 def count(session: Session, tenant_id: str) -> int:
@@ -38,6 +38,12 @@ def page_of_webhooks(session: Session, page: PageRequest) -> Page[Webhook]:
 def enabled_of(session: Session, tenant_id: str) -> list[Webhook]:
     rows = select(Webhook).where(Webhook.tenant_id == tenant_id, Webhook.disabled_at.is_(None))
     return list(session.scalars(rows))
+
+
+def held_of(session: Session, webhook_ids: Collection[str]) -> list[Webhook]:
+    """Those that are there and enabled still; nobody removes them before this transaction ends."""
+    rows = select(Webhook).where(Webhook.id.in_(webhook_ids), Webhook.disabled_at.is_(None))
+    return list(session.scalars(held(rows))) if webhook_ids else []
 
 
 def find_delivery(session: Session, webhook_id: str, delivery_id: str) -> Delivery | None:

@@ -40,9 +40,14 @@ def tell(session: Session, tenant_id: str, job: dict[str, Any], seq: int, named:
     `job`: job_id, kind and state, the state of event number `seq`. `named`: the webhook that the job names.
     """
     name = f"job.{job['state']}"
-    for webhook in repository.enabled_of(session, tenant_id):
-        if name in webhook.events and (webhook.all_jobs or webhook.id == named):
-            _send(session, webhook, name, {**job, "seq": seq})
+    wanting = [
+        webhook.id
+        for webhook in repository.enabled_of(session, tenant_id)
+        if name in webhook.events and (webhook.all_jobs or webhook.id == named)
+    ]
+    # Held: else a receiver that is removed at this moment would have the change of the job refused.
+    for webhook in repository.held_of(session, wanting):
+        _send(session, webhook, name, {**job, "seq": seq})
 
 
 def create_once(session: Session, tenant_id: str, request: WebhookCreate, key: str | None) -> WebhookSecret:
@@ -104,9 +109,9 @@ def give_up(session: Session, webhook: Webhook, reason: str) -> None:
     """Turn off what does not answer; the audit log tells of it, and whoever else asked to be told."""
     disable(session, webhook, reason)
     trail.record(session, webhook.tenant_id, "webhooks_disable", webhook.id)
-    for other in repository.enabled_of(session, webhook.tenant_id):
-        if DISABLED in other.events:
-            _send(session, other, DISABLED, {"webhook_id": webhook.id, "reason": reason})
+    others = repository.enabled_of(session, webhook.tenant_id)
+    for other in repository.held_of(session, [o.id for o in others if DISABLED in o.events]):
+        _send(session, other, DISABLED, {"webhook_id": webhook.id, "reason": reason})
 
 
 def disable(session: Session, webhook: Webhook, reason: str) -> None:
@@ -167,7 +172,7 @@ def _seen(session: Session, webhook_id: str, if_match: str | None) -> Webhook:
 
 
 def _enabled(session: Session, webhook_id: str) -> Webhook:
-    webhook = get(session, webhook_id)
+    webhook = _seen(session, webhook_id, None)
     if webhook.disabled_at is not None:
         raise WebhookDisabledError('Turn it on first: PATCH with {"enabled": true}.')
     return webhook

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.specs import parse_job_spec
@@ -18,6 +17,7 @@ from service.jobs.tables import Job
 from service.platform.database import Database
 from service.platform.errors import InUseError
 from tests.fixtures.client import Account, Api
+from tests.fixtures.database import waits_for_a_lock
 from tests.fixtures.problems import problem
 from tests.fixtures.uploads import announce, send, upload
 from tests.fixtures.waiting import eventually
@@ -89,19 +89,8 @@ def require_waiting(database: Database, answer: Future[httpx.Response]) -> None:
     if database.engine.dialect.name == "sqlite":
         wait([answer], timeout=0.2)
     else:
-        eventually(lambda: answer.done() or waiting_for_locks(database))
+        eventually(lambda: answer.done() or waits_for_a_lock(database))
     assert not answer.done(), answer.result().text
-
-
-def waiting_for_locks(database: Database) -> int:
-    with database.read() as session:
-        count = session.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        )
-    return int(count or 0)
 
 
 def active(api: Api, account: Account, thing: str) -> list[str]:

@@ -4,7 +4,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from core.reports import CheckpointReport
 from core.results import MetricValue
@@ -15,6 +15,7 @@ from service.platform.settings import Settings
 from service.tenants.service import limit_tenant
 from service.tenants.tables import Tenant
 from tests.fixtures.client import Account, Api
+from tests.fixtures.database import waits_for_a_lock
 from tests.fixtures.jobs import claimed, read_job
 from tests.fixtures.waiting import eventually
 from tests.service.jobs.test_endpoints import TRAIN, end, submit
@@ -53,19 +54,12 @@ def test_cancelling_while_a_worker_hands_the_job_back_is_not_refused(
     job_id = submit(account)
     claim = claimed(database, job_id)
 
-    def waits() -> bool:
-        blocked = text(
-            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        with database.read() as session:
-            return session.scalar(blocked) is not None
-
     with ThreadPoolExecutor(1) as pool:
         with database.write() as session:
             settle(session, claim.lease, Stopped("drain"), settings)
             asked = pool.submit(account.http.post, f"/v1/jobs/{job_id}/cancel")
             if database.engine.dialect.name == "postgresql":
-                eventually(waits)
+                eventually(lambda: waits_for_a_lock(database))
         answer = asked.result()
     assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
 

@@ -7,13 +7,18 @@ from threading import Barrier
 
 import pytest
 
+from service.jobs import service as jobs
 from service.platform.clock import db_now
 from service.platform.database import Database
+from service.platform.errors import NotFoundError
 from service.webhooks import service
 from service.webhooks.outcomes import Attempt, Message, settle
 from service.webhooks.schemas import WebhookCreate, WebhookUpdate
 from service.webhooks.tables import Delivery, Webhook
 from tests.fixtures.client import Account
+from tests.fixtures.database import waits_for_a_lock
+from tests.fixtures.jobs import queued
+from tests.fixtures.waiting import eventually
 
 URL = "https://example.com/hook"
 ARRIVED = Attempt(status=204, error=None, milliseconds=1)
@@ -51,6 +56,36 @@ def test_of_two_rotations_at_once_both_secrets_sign(database: Database, tenant: 
         now = service.secret(session, webhook)
         webhook.salt = webhook.previous_salt or ""
         assert {now, service.secret(session, webhook)} == set(secrets)
+
+
+@pytest.mark.parametrize("sent", ["of a job", "test", "again"])
+def test_what_is_removed_meanwhile_is_told_nothing_and_has_nothing_refused(
+    database: Database, tenant: str, sent: str
+) -> None:
+    webhook_id = create(database, tenant)
+    message = _due(database, webhook_id)
+
+    def send() -> str:
+        if sent == "of a job":
+            job_id = queued(database, tenant)
+            with database.write() as session:
+                return str(jobs.cancel(session, job_id)[0].state)
+        with pytest.raises(NotFoundError), database.write() as session:
+            if sent == "test":
+                service.test(session, webhook_id)
+            else:
+                service.redeliver(session, webhook_id, message.delivery_id)
+        return "not found"
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            service.remove(session, webhook_id, None)
+            answer = pool.submit(send)
+            if database.engine.dialect.name == "postgresql":  # SQLite has one writer
+                eventually(lambda: answer.done() or waits_for_a_lock(database))
+        assert answer.result() == ("cancelled" if sent == "of a job" else "not found")
+    with database.read() as session:
+        assert session.query(Delivery).all() == []
 
 
 @pytest.mark.parametrize("attempt", [ARRIVED, FAILED], ids=["arrived", "failed"])
