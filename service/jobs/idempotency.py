@@ -54,7 +54,6 @@ class Once:
         """The stored answer, or None: then the work is ours to do. Raises IdempotencyKeyReusedError."""
         if self.key is None or self._reserve():
             return None
-        # Not a tenant-owned table: the predicate on the tenant is part of the key.
         record = self.session.scalars(select(IdempotencyRecord).where(*self._identity())).one()
         if record.fingerprint != self._fingerprint():
             raise IdempotencyKeyReusedError(

@@ -22,7 +22,8 @@ def find(session: Session, webhook_id: str) -> Webhook | None:
 
 def find_locked(session: Session, webhook_id: str) -> Webhook | None:
     """The webhook as it is now, changed by nobody else until this transaction ends."""
-    return session.scalar(changing(select(Webhook).where(Webhook.id == webhook_id)))
+    found: Webhook | None = session.scalar(changing(select(Webhook).where(Webhook.id == webhook_id)))
+    return found
 
 
 def count(session: Session, tenant_id: str) -> int:

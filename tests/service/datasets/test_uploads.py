@@ -195,14 +195,6 @@ class TestDatasets:
         assert problem(account.http.post("/v1/jobs", json=spec))["code"] == "unknown_kind"
 
 
-class Nobody:
-    def publish(self, job_id: str, queue: str) -> None:
-        raise AssertionError(job_id, queue)
-
-    def check(self) -> None:
-        pass
-
-
 def test_what_is_left_of_uploads_goes(api: Api, account: Account) -> None:
     """Abandoned, imported, shared with another upload, and being read: only the last two stay."""
     distinct = [bytes([number]) * SIZE for number in range(4)]

@@ -1,7 +1,6 @@
 """One dispatcher is active at a time; it goes on after troubles, and tells of them."""
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from service.jobs import leadership, outbox, service
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.jobs import queued
+from tests.fixtures.waiting import eventually
 from tests.service.jobs.test_dispatcher import Recorder, add_worker
 
 
@@ -30,17 +30,17 @@ def test_one_dispatcher_is_active_and_another_takes_over(
     try:
         threads[0].start()
         first = queued(database, tenant)
-        _wait(lambda: brokers[0].published == [(first, "train")])
+        eventually(lambda: brokers[0].published == [(first, "train")])
         threads[1].start()
         second = queued(database, tenant)
-        _wait(lambda: len(brokers[0].published) == 2)
+        eventually(lambda: len(brokers[0].published) == 2)
         assert brokers[1].published == []
         stops[0].set()
         threads[0].join()
         with database.write() as session:
             service.cancel(session, second)
         third = queued(database, tenant)
-        _wait(lambda: brokers[1].published == [(third, "train")])
+        eventually(lambda: brokers[1].published == [(third, "train")])
     finally:
         for stop, thread in zip(stops, threads, strict=True):
             stop.set()
@@ -66,7 +66,7 @@ def test_it_goes_on_after_a_fault_of_the_pool(
     thread.start()
     try:
         job_id = queued(database, tenant)
-        _wait(lambda: broker.published == [(job_id, "train")])
+        eventually(lambda: broker.published == [(job_id, "train")])
     finally:
         stop.set()
         thread.join()
@@ -85,17 +85,9 @@ def test_a_turn_that_ends_badly_is_free_for_another(database: Database, settings
             return check is not None
 
     try:
-        _wait(free)  # the server notices a moment later that the connection is closed
+        eventually(free)  # the server notices a moment later that the connection is closed
     finally:
         other.dispose()
-
-
-def _wait(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_each_trouble_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

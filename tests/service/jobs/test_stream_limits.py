@@ -49,8 +49,8 @@ def test_no_more_than_may_and_again_once_one_has_ended(api: Api, account: Accoun
             strangers = f"/v1/jobs/{stranger.http.post('/v1/jobs', json=TRAIN).json()['id']}/events/stream"
             with stranger.http.stream("GET", strangers) as theirs:
                 assert theirs.status_code == 200
-        eventually(lambda: not refused(account.http.get(path, params=held)), 10)
-    eventually(lambda: not api.app.state.streams._open, 10)
+        eventually(lambda: not refused(account.http.get(path, params=held)))
+    eventually(lambda: not api.app.state.streams._open)
 
 
 def test_streams_by_ticket_count_for_the_tenant_and_a_refused_ticket_stays_good(
@@ -63,4 +63,4 @@ def test_streams_by_ticket_count_for_the_tenant_and_a_refused_ticket_stays_good(
             assert opened.enter_context(keyless.stream("GET", url)).status_code == 200
         assert refused(keyless.get(urls[2]))
         opened.close()
-        eventually(lambda: opens(keyless, urls[2]), 10)
+        eventually(lambda: opens(keyless, urls[2]))

@@ -24,7 +24,7 @@ def address(api: Api) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        eventually(lambda: server.started, 10)
+        eventually(lambda: server.started)
         yield listener.getsockname()
         server.should_exit = True
         thread.join(10)
