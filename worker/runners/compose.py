@@ -11,7 +11,6 @@ from core.reports import AnyReport, Progress, ResultReport, RunnerInput
 from core.results import ComposeResult
 from core.specs import ComposeSpec
 from worker.runners.common import (
-    ModuleWriter,
     check_stop,
     class_indices,
     code_versions,
@@ -20,6 +19,7 @@ from worker.runners.common import (
     input_statistics,
     require_formats,
 )
+from worker.runners.modules import ModuleWriter
 
 
 def run(job: RunnerInput, spec: ComposeSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:

@@ -16,10 +16,10 @@ from worker.runners.common import (
     check_stop,
     class_indices,
     dataset_of,
-    detector_metrics,
     input_network,
     own_data,
 )
+from worker.runners.modules import detector_metrics
 
 
 def run(job: RunnerInput, spec: EvaluateSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:

@@ -17,7 +17,6 @@ from core.specs import DEFAULT_THRESHOLDS, ExtractSpec
 from core.surgery.masking import has_generators, recorded_masks
 from worker.runners.common import (
     CPU,
-    ModuleWriter,
     check_stop,
     class_indices,
     code_versions,
@@ -26,6 +25,7 @@ from worker.runners.common import (
     input_statistics,
     require_formats,
 )
+from worker.runners.modules import ModuleWriter
 
 
 def run(job: RunnerInput, spec: ExtractSpec, should_stop: Callable[[], bool]) -> Iterator[AnyReport]:
