@@ -58,7 +58,7 @@ _COLOURS = {
     "cleave": "#1f5fbf",
     "cleave-0.6": "#6fa8ff",
     "cleave-0.15": "#0b2f6b",
-    "cleave-0.045": "#b3124a",
+    "cleave-0.09": "#b3124a",
 }
 _MARKERS = {"static": "o", "static + amplitudes": "s", "gated, 0.9": "v", "gated": "^"}
 

@@ -1,4 +1,4 @@
-"""Which layers are units: the convolutions and encoder layers whose neurons masks keep or drop."""
+"""Which layers are units: the convolutions and Linear layers whose neurons masks keep or drop."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,8 @@ class Unit:
         norm: The name of the batch normalisation behind it, if it has one; the mask acts after it.
         in_channels: Channels (features) the layer reads.
         width: Neurons: output channels (features).
-        tokens: A Linear layer over tokens (N, T, in_channels); else a convolution of maps (N, C, H, W).
+        tokens: A Linear layer over tokens (N, T, in_channels).
+        hidden: A Linear layer over vectors (N, in_channels). If neither, a convolution of maps (N, C, H, W).
     """
 
     name: str
@@ -25,13 +26,15 @@ class Unit:
     in_channels: int
     width: int
     tokens: bool = False
+    hidden: bool = False
 
 
 def find_units(model: nn.Module) -> list[Unit]:
     """Every unit in execution order.
 
     Convolutions: all but the first (MwT), without groups or with one per channel. Transformers: the Linear
-    layers over tokens from the second encoder block on (NeMo: q, k, v, proj, fc1, fc2).
+    layers over tokens from the second encoder block on (NeMo: q, k, v, proj, fc1, fc2). Hidden Linear layers
+    behind others (MODA), which MwT and NeMo leave whole.
 
     Raises:
         UntraceableModelError: torch.fx cannot trace the model.
@@ -42,5 +45,6 @@ def find_units(model: nn.Module) -> list[Unit]:
         layer = unit_layer(network, site)
         norm = None if site.norm is None else str(site.norm.target)
         inputs = layer.in_channels if isinstance(layer, nn.Conv2d) else layer.in_features
-        units.append(Unit(name, norm, inputs, width_of(layer), isinstance(layer, nn.Linear)))
+        tokens = isinstance(layer, nn.Linear) and not site.hidden
+        units.append(Unit(name, norm, inputs, width_of(layer), tokens, site.hidden))
     return units

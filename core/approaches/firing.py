@@ -37,8 +37,9 @@ def recorded_firing(network: fx.GraphModule, *, behind_sums: bool) -> Iterator[d
 
 def _record(fired: dict[str, Tensor], unit: str) -> Any:
     def hook(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        places = (2, 3) if output.dim() == MAPS else (1,)  # else tokens (N, T, D)
-        fired[unit] = (output.amax(dim=places) > 0).float()
+        if output.dim() > 2:  # maps (N, C, H, W) or tokens (N, T, D), not vectors
+            output = output.amax(dim=(2, 3) if output.dim() == MAPS else 1)
+        fired[unit] = (output > 0).float()
 
     return hook
 

@@ -26,8 +26,7 @@ _FLOOR = 0.005  # of a unit's neurons, at least one (the 2026 code)
 class Moda(BaseApproach):
     """Cross-entropy + alpha * affinity + beta * dispersion + gamma * compactness of the ReLUs' outputs.
 
-    No mask generators, no further parameters. Published modules also cut hidden Linear layers; our units are
-    convolutions, so those stay whole.
+    No mask generators, no further parameters. Hidden Linear layers are cut too, as in the published code.
     """
 
     def __init__(self, spec: ModaSpec) -> None:

@@ -22,9 +22,10 @@ class Nemo(MaskedApproach):
 
     def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
         """See `MaskedApproach.attach`. Transformers leave their first block unmasked instead."""
-        first, *others = find_units(model)
+        network = super().attach(model, num_classes)
+        first, *others = (unit for unit in find_units(model) if not unit.hidden)
         self._first_is_free = not (self.spec.first_unit_in_loss or first.tokens or not others)
-        return super().attach(model, num_classes)
+        return network
 
     def loss(self, logits: Tensor, masks: Mapping[str, Tensor], labels: Tensor) -> LossTerms:
         """See `core.approaches.losses.nemo_contrastive`."""

@@ -69,7 +69,7 @@ class CutPlan:
         """See `extract`.
 
         Args:
-            mask: One entry per unit; each unit keeps at least one neuron.
+            mask: One entry per unit, each with at least one neuron; hidden Linear units may be left out.
             classes: Indices of the logits to keep, in the order of the module's outputs.
             amplitudes: Unit name -> (width,) factors that are folded into the weights first.
         """
@@ -88,7 +88,8 @@ class CutPlan:
         walk(flow)
         _select_classes(flow, classes)
         own_tensors(cut, self._network)
-        return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)), self._uncut)
+        uncut = (*self._uncut, *(f"{name} is whole: it has no mask" for name in sites if name not in mask))
+        return Extraction(_on_one_device(finish(cut)), tuple(dict.fromkeys(flow.notes)), uncut)
 
 
 def extract(
@@ -102,7 +103,7 @@ def extract(
     Args:
         network: A modular network gives the gated form (each unit keeps its sliced generator), a plain one or
             one without its generators the static form.
-        mask: One entry per unit; each unit keeps at least one neuron.
+        mask: One entry per unit, each with at least one neuron; hidden Linear units may be left out.
         classes: Indices of the logits to keep, in the order of the module's outputs.
         input_shape: (C, H, W) of the images.
 

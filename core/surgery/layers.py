@@ -11,12 +11,14 @@ MAPS = 4  # dimensions of (N, C, H, W)
 
 
 def channel_axis(rank: int) -> int:
-    """Where neurons lie in a unit's output: dimension 1 of maps (N, C, H, W), the last of tokens."""
+    """Where neurons lie in a unit's output: dimension 1 of maps (N, C, H, W), else the last."""
     return 1 if rank == MAPS else rank - 1
 
 
 def apply_mask(y: Tensor, m: Tensor) -> Tensor:
-    """Weigh each channel: maps y (N, C, H, W) or tokens y (N, T, C) times m (N, C); all places alike.
+    """Weigh each channel: maps y (N, C, H, W), tokens y (N, T, C) or vectors y (N, C) times m (N, C).
+
+    All places alike.
 
     Stays one node in a traced graph, so that surgery can tell a mask from any other product.
     """
@@ -24,7 +26,9 @@ def apply_mask(y: Tensor, m: Tensor) -> Tensor:
         proxy: Any = y.tracer.create_proxy("call_function", apply_mask, (y, m), {})
         return proxy  # stands for a Tensor while tracing
     m = m.to(y.dtype)  # masks in float32 would make float32 of bfloat16 maps, twice the memory to move
-    return y * (m[..., None, None] if y.dim() == MAPS else m[:, None, :])
+    if y.dim() == MAPS:
+        return y * m[..., None, None]
+    return y * (m if y.dim() == m.dim() else m[:, None, :])
 
 
 class ChannelScatter(nn.Module):
@@ -77,7 +81,7 @@ class ChannelScale(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) or (N, T, C), times scale (C,)."""
+        """x (N, C, H, W), (N, T, C) or (N, C), times scale (C,)."""
         return x * (self.scale[:, None, None] if x.dim() == MAPS else self.scale)
 
 

@@ -37,14 +37,15 @@ __all__ = [
 
 
 def insert_generators(
-    model: nn.Module, factory: Callable[[Unit], nn.Module], *, add_norm: bool
+    model: nn.Module, factory: Callable[[Unit], nn.Module | None], *, add_norm: bool
 ) -> fx.GraphModule:
     """A copy of the model in which a generator masks each unit: apply_mask(unit(x), generator(x)).
 
     Args:
         model: Any traceable network.
         factory: Makes a unit's generator, from what the unit's layer reads - maps (N, in_channels, H, W)
-            or, where `unit.tokens`, tokens (N, T, in_channels) - to (N, width).
+            where `unit.tokens`, tokens (N, T, in_channels); where `unit.hidden`, vectors - to (N, width).
+            None: the unit stays as it is.
         add_norm: Give a convolution without batch normalisation one (MwT's masked one always has one). One
             followed by a normalisation of another kind (a subclass with its activation) stays as it is.
 
@@ -56,8 +57,11 @@ def insert_generators(
     for name, site in unit_sites(network).items():
         if site.gate is not None:
             raise MaskMismatchError(f"unit {name!r} has a mask generator already")
+        generator = factory(units[name])
+        if generator is None:
+            continue
         tail = _add_norm(network, name, site) if add_norm and _lacks_norm(network, site) else site.end
-        generator = factory(units[name]).to(unit_layer(network, site).weight).train(network.training)
+        generator.to(unit_layer(network, site).weight).train(network.training)
         target = f"{GENERATORS}.{attribute_key(name)}"
         network.add_submodule(target, generator)
         with network.graph.inserting_after(tail):
@@ -111,15 +115,16 @@ def hard_masked(
 
     Args:
         network: Plain or modular.
-        mask: One entry per unit.
+        mask: One entry per unit (`require_fit`).
         amplitudes: Optional factor per neuron, unit name -> (width,).
     """
     masked = trace_copy(network)
     sites = unit_sites(masked)
     require_fit(sites, masked, mask)
     require_fit(sites, masked, amplitudes if amplitudes is not None else mask)
-    for name, site in sites.items():
-        scale = mask[name].to(unit_layer(masked, site).weight)
+    for name, kept in mask.items():
+        site = sites[name]
+        scale = kept.to(unit_layer(masked, site).weight)
         if amplitudes is not None:
             scale = scale * amplitudes[name].to(scale)
         target = f"hard_masks.{attribute_key(name)}"
@@ -144,12 +149,12 @@ def scale_units(network: fx.GraphModule, factors: Mapping[str, Tensor]) -> None:
     """Scale each unit's output, unit name -> (width,). In place; other networks keep old parameters."""
     sites = unit_sites(network)
     require_fit(sites, network, factors)
-    for name, site in sites.items():
-        _scale_rows(layer_of(network, site.norm or site.layer), factors[name])
+    for name, factor in factors.items():
+        _scale_rows(layer_of(network, sites[name].norm or sites[name].layer), factor)
 
 
 def _scale_rows(layer: nn.Module | None, factor: Tensor) -> None:
-    if isinstance(layer, nn.BatchNorm2d) and not layer.affine:
+    if isinstance(layer, _BatchNorm) and not layer.affine:
         like = layer.running_mean if layer.running_mean is not None else factor
         layer.affine = True
         layer.weight = nn.Parameter(torch.ones_like(like))

@@ -18,14 +18,14 @@ def needed_neurons(flow: ChannelFlow, sites: Mapping[str, UnitSite], mask: Modul
     convolution only if the convolution keeps it (MODA's rule for MobileNet).
     """
     needed = {name: mask[name] for name in mask}
-    writers = {site.end: name for name, site in sites.items()}
+    writers = {site.end: name for name, site in sites.items() if name in mask}
     for node in flow.network.graph.nodes:
         layer = flow.layer(node)
         if isinstance(layer, HeadAttention) and flow.called_once(node) and len(node.all_input_nodes) == 3:
             _pair(node, layer, writers, needed)
     for site in reversed(list(sites.values())):
         layer = flow.layer(site.layer)
-        writer = _writer(flow, site.layer, writers)
+        writer = _writer(flow, site.layer, writers) if site.end in writers else None
         if writer is not None and isinstance(layer, nn.Conv2d) and is_depthwise(layer):
             needed[writer] = _within(needed[writer], needed[writers[site.end]])
     return needed

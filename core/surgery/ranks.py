@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from core.surgery.arguments import argument
 from core.surgery.attention import HeadAttention
+from core.surgery.inplace import add_in_place, divide_in_place, multiply_in_place, subtract_in_place
 from core.surgery.layers import apply_mask
 
 Ranks = Mapping[fx.Node, int | None]
@@ -102,7 +103,7 @@ def _reduced(node: fx.Node, rank: int) -> int | None:
 
 _BROADCASTING = (
     operator.add, operator.sub, operator.mul, operator.truediv, torch.add, torch.sub, torch.mul, torch.div,
-    "add", "sub", "mul", "div",
+    add_in_place, subtract_in_place, multiply_in_place, divide_in_place, "add", "sub", "mul", "div",
 )  # fmt: skip
 # Nodes of several tensors: an index picks one of them.
 _SEVERAL = (torch.chunk, torch.split, torch.unbind, "chunk", "split", "unbind")
@@ -120,7 +121,7 @@ _RULES: dict[Any, _Rule] = {
     **dict.fromkeys((torch.reshape, torch.permute), _as_many_as_sizes),
     **dict.fromkeys((torch.unbind, "unbind"), lambda _node, rank: rank - 1),
     **dict.fromkeys(("unsqueeze", torch.unsqueeze), lambda _node, rank: rank + 1),
-    **dict.fromkeys((torch.mean, torch.sum, "mean", "sum", "squeeze"), _reduced),
+    **dict.fromkeys((torch.mean, torch.sum, "mean", "sum"), _reduced),  # a squeeze depends on the sizes
     operator.getitem: _indexed,
 }
 

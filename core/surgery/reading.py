@@ -5,7 +5,7 @@ from torch import fx, nn
 from core.surgery.attention import HeadAttention
 from core.surgery.flow import ChannelFlow, ChannelSet, channel_set
 from core.surgery.sites import is_depthwise
-from core.surgery.slicing import slice_columns, slice_depthwise, slice_rows
+from core.surgery.slicing import Sliceable, slice_columns, slice_depthwise, slice_rows
 
 
 def convolve(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
@@ -48,7 +48,7 @@ def attend(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
 def normalise_batch(flow: ChannelFlow, node: fx.Node) -> ChannelSet:
     """Batch normalisation of a unit follows its mask; any other needs whole inputs."""
     layer = flow.layer(node)
-    if node in flow.rows and type(layer) is nn.BatchNorm2d:
+    if node in flow.rows and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         return _cut_rows(flow, node, layer)
     return flow.pin(node, "batch normalisation outside a unit turns zero into a constant")
 
@@ -68,7 +68,7 @@ def _convolve_groups(flow: ChannelFlow, node: fx.Node, layer: nn.Conv2d) -> Chan
     return channel_set(kept, 1)
 
 
-def _cut_rows(flow: ChannelFlow, node: fx.Node, layer: nn.Conv2d | nn.Linear | nn.BatchNorm2d) -> ChannelSet:
+def _cut_rows(flow: ChannelFlow, node: fx.Node, layer: Sliceable) -> ChannelSet:
     kept = flow.rows.get(node)
     if kept is None:
         return None

@@ -39,7 +39,7 @@ def _reason(flow: ChannelFlow, node: fx.Node, layer: nn.Module, calls: int) -> s
         return "a grouped convolution" if layer.groups > 1 else "the first convolution is never masked"
     if type(layer) is nn.Linear:
         if len(flow.shape(node)) == 2:
-            return "it reads no tokens"
+            return "the first layer is never masked"
         return "it lies outside the encoder blocks from the second on"
     if isinstance(layer, nn.MultiheadAttention):
         return "nn.MultiheadAttention keeps its q, k and v in one parameter"

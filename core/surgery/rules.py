@@ -89,7 +89,7 @@ _RULES: dict[Any, Rule] = {
     **dict.fromkeys(_POOLING_LAYERS + _POOLING_FUNCTIONS, _pool),
     nn.Conv2d: convolve,
     nn.Linear: project,
-    nn.BatchNorm2d: normalise_batch,
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), normalise_batch),
     **dict.fromkeys(
         (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, F.layer_norm, F.group_norm, F.rms_norm), normalise
     ),

@@ -16,6 +16,7 @@ GENERATORS = "mask_generators"
 NORMS = "mask_norms"
 UnitLayer: TypeAlias = nn.Conv2d | nn.Linear
 _TOKENS = 3  # dimensions of (N, T, D)
+_VECTORS = 2  # of (N, D)
 
 
 def attribute_key(unit_name: str) -> str:
@@ -25,11 +26,15 @@ def attribute_key(unit_name: str) -> str:
 
 @dataclass(frozen=True)
 class UnitSite:
-    """A unit's nodes. Each but the last has the next one as its only reader."""
+    """A unit's nodes. Each but the last has the next one as its only reader.
+
+    `hidden`: a Linear layer over vectors (N, D). Masks may leave such a unit out: it stays whole.
+    """
 
     layer: fx.Node
     norm: fx.Node | None
     gate: fx.Node | None
+    hidden: bool = False
 
     @property
     def end(self) -> fx.Node:
@@ -39,20 +44,21 @@ class UnitSite:
     def copied(self, copies: Mapping[fx.Node, fx.Node]) -> "UnitSite":
         """The same site in a copy of the graph."""
         norm, gate = self.norm and copies[self.norm], self.gate and copies[self.gate]
-        return UnitSite(copies[self.layer], norm, gate)
+        return UnitSite(copies[self.layer], norm, gate, self.hidden)
 
 
 def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
     """Every unit of a traced network by name, in execution order.
 
     A unit is a Conv2d that is not the stem (no convolution or Linear lies before it) and has no groups or one
-    per channel; or a Linear over tokens (N, T, D) from the second encoder block on. It does not write the
+    per channel; a Linear over tokens (N, T, D) from the second encoder block on; or a hidden Linear over
+    vectors (N, D), behind another layer. It does not write the
     logits (`logit_writers`): their neurons are the classes. It is called once: two calls of one layer would
     need two masks. Subclasses (a parametrised convolution computes its weights anew
     at each call) are no units: extraction cuts exactly the types it has rules for.
     """
     calls = layer_calls(network)
-    tokens, last = token_units(network), logit_writers(network)
+    tokens, last, ranks = token_units(network), logit_writers(network), value_ranks(network)
     deep: set[fx.Node] = set()
     sites: dict[str, UnitSite] = {}
     for node in network.graph.nodes:
@@ -60,11 +66,13 @@ def unit_sites(network: fx.GraphModule) -> dict[str, UnitSite]:
         layer = layer_of(network, node)
         if behind or isinstance(layer, nn.Conv2d | nn.Linear):
             deep.add(node)
-        maskable = node in tokens or (type(layer) is nn.Conv2d and (layer.groups == 1 or is_depthwise(layer)))
+        hidden = type(layer) is nn.Linear and ranks.get(node) == _VECTORS
+        convolves = type(layer) is nn.Conv2d and (layer.groups == 1 or is_depthwise(layer))
+        maskable = hidden or node in tokens or convolves
         if behind and maskable and node not in last and calls[id(layer)] == 1:
             name = str(node.target)
             if not name.startswith(f"{GENERATORS}."):
-                sites[name] = _site(network, node, calls)
+                sites[name] = _site(network, node, calls, hidden=hidden)
     return sites
 
 
@@ -141,10 +149,14 @@ def layer_calls(network: fx.GraphModule) -> Counter[int]:
 
 
 def require_fit(sites: Mapping[str, UnitSite], network: fx.GraphModule, values: Mapping[str, Tensor]) -> None:
-    """Raises MaskMismatchError unless `values` has one entry per neuron of each unit, and no other units."""
+    """Raises MaskMismatchError unless `values` has one entry per neuron of each unit, and no other units.
+
+    Hidden Linear units may be missing.
+    """
     if unknown := sorted(values.keys() - sites.keys()):
         raise MaskMismatchError(f"the network has no unit {unknown[0]!r}")
-    if missing := sorted(sites.keys() - values.keys()):
+    needed = {name for name, site in sites.items() if not site.hidden}
+    if missing := sorted(needed - values.keys()):
         raise MaskMismatchError(f"nothing is said about unit {missing[0]!r}")
     for name, value in values.items():
         width = width_of(unit_layer(network, sites[name]))
@@ -152,12 +164,13 @@ def require_fit(sites: Mapping[str, UnitSite], network: fx.GraphModule, values: 
             raise MaskMismatchError(f"unit {name!r} has {width} neurons; got shape {tuple(value.shape)}")
 
 
-def _site(network: fx.GraphModule, layer: fx.Node, calls: Counter[int]) -> UnitSite:
+def _site(network: fx.GraphModule, layer: fx.Node, calls: Counter[int], *, hidden: bool) -> UnitSite:
     norm, gate = None, None
+    normalisation = nn.BatchNorm1d if hidden else nn.BatchNorm2d
     reader = only_reader(layer)
     follower = None if reader is None else layer_of(network, reader)
-    if reader is not None and type(follower) is nn.BatchNorm2d and calls[id(follower)] == 1:
+    if reader is not None and type(follower) is normalisation and calls[id(follower)] == 1:
         norm, reader = reader, only_reader(reader)
     if reader is not None and reader.target is apply_mask and reader.args[0] is (norm or layer):
         gate = reader
-    return UnitSite(layer, norm, gate)
+    return UnitSite(layer, norm, gate, hidden)

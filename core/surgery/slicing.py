@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-Sliceable: TypeAlias = nn.Conv2d | nn.Linear | nn.BatchNorm2d
+Sliceable: TypeAlias = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def slice_rows(layer: Sliceable, index: Tensor) -> None:

@@ -27,8 +27,9 @@ def test_all_but_the_stem_in_execution_order() -> None:
 @pytest.mark.parametrize(
     ("architecture", "units", "neurons"),
     [
-        ("vgg16", 12, 4160),
-        ("simcnn", 12, 4160),
+        ("vgg16", 14, 5184),
+        ("simcnn", 14, 5184),
+        ("lenet5", 3, 220),
         ("rescnn", 11, 4224),
         ("resnet18", 19, 4736),
         ("vit_small", 66, 38_016),

@@ -20,7 +20,6 @@ from core.results import MetricValue, TrainResult
 from core.specs import TrainSpec
 from core.statistics import ClassStatistics
 from core.training import train
-from core.units import find_units
 from worker.runners.common import (
     SPLITS,
     code_versions,
@@ -115,7 +114,7 @@ def _save(
         parameters=parameter_count(made.network),
         flops=multiply_accumulates(made.network, data.info.input_shape),
         seed=spec.seed,
-        units={unit.name: unit.width for unit in find_units(made.network)},
+        units={unit: firing.shape[1] for unit, firing in made.statistics.firing.items()},
         versions=recipe.versions,
         metrics=made.metrics,
         initial=initial and initial.report,

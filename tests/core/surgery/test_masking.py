@@ -51,7 +51,9 @@ def changed_by_hooks(model: nn.Module, change: Change, batch: Tensor) -> Tensor:
 
 
 def spread(unit: Unit, factors: Tensor) -> Tensor:
-    """A factor per neuron for the unit's output: tokens have their channels last."""
+    """A factor per neuron for the unit's output of one image: tokens and vectors have their channels last."""
+    if unit.hidden:
+        return factors
     return factors[None, :] if unit.tokens else factors[:, None, None]
 
 
