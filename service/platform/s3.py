@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -88,9 +89,7 @@ class S3Store:
         self._scratch.mkdir(parents=True, exist_ok=True)
         private = self._scratch / uuid.uuid4().hex
         try:
-            with _told(sha256), private.open("wb") as file:
-                file.writelines(self._read(sha256))
-            if hash_and_sync(private).sha256 != sha256:
+            if not (self._fetched(sha256, private) or self._fetched(sha256, private)):
                 raise ArtifactMissingError(f"The store's content for {sha256} has another digest.")
             self._keep(private, sha256)
         finally:
@@ -166,12 +165,20 @@ class S3Store:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
             file.seek(0)
             # Every S3 server checks this one; a damaged upload is refused.
-            self._client.put_object(**where, Body=file, ContentMD5=base64.b64encode(digest).decode())
+            answer = self._client.put_object(**where, Body=file, ContentMD5=base64.b64encode(digest).decode())
+        if "ETag" not in answer:  # something in between that says yes to everything
+            raise UnavailableError("The artifact store does not answer (no ETag).")
+
+    def _fetched(self, sha256: str, path: Path) -> bool:
+        """Whether what arrived is whole: what the network damages is worth a second try."""
+        with path.open("wb") as file:
+            file.writelines(self._read(sha256))
+        return hash_and_sync(path).sha256 == sha256
 
     def _read(self, sha256: str, **options: str) -> Iterator[bytes]:
         with _told(sha256):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(sha256), **options)
-        return cast(Iterator[bytes], answer["Body"].iter_chunks(CHUNK_BYTES))
+        return _chunks(answer["Body"])
 
     def _age(self, sha256: str) -> float | None:
         """Seconds since it was stored; None for what is not there."""
@@ -180,6 +187,8 @@ class S3Store:
                 head = self._client.head_object(Bucket=self._bucket, Key=self._key(sha256))
         except ArtifactMissingError:
             return None
+        if "LastModified" not in head:
+            raise UnavailableError("The artifact store does not answer (no Last-Modified).")
         return _seconds_since(head["LastModified"])
 
     def _keep(self, private: Path, sha256: str) -> None:
@@ -188,11 +197,8 @@ class S3Store:
         private.chmod(0o444)
         os.utime(private)
         private.replace(self._cache / sha256)
-        found = sorted(
-            ((p.stat().st_mtime, p.stat().st_size, p) for p in self._cache.iterdir()), reverse=True
-        )
         total = 0
-        for used_at, size, path in found:
+        for used_at, size, path in sorted(_sizes(self._cache), reverse=True):
             total += size
             if total > self._cache_bytes and time.time() - used_at > _IN_USE_S:
                 path.unlink(missing_ok=True)
@@ -201,20 +207,34 @@ class S3Store:
         return f"{self._prefix}blobs/{checked_key(sha256)[:2]}/{sha256}"
 
 
+def _chunks(body: Any) -> Iterator[bytes]:
+    """Raises UnavailableError where the connection breaks in the middle."""
+    with _told():
+        yield from body.iter_chunks(CHUNK_BYTES)
+
+
 @contextmanager
 def _told(sha256: str = "") -> Iterator[None]:
     """Turn boto3's errors into ours. Raises ArtifactMissingError, UnavailableError."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] in _ABSENT and sha256:
             raise missing(sha256) from error
         raise UnavailableError(f"The artifact store does not answer ({_reason(error)}).") from error
 
 
-def _reason(error: ClientError | BotoCoreError) -> str:
+def _reason(error: ClientError | BotoCoreError | Boto3Error) -> str:
     """The store's code for it, without names or keys."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """When each file was used, and its size; other processes may remove some meanwhile."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found = path.stat()
+            yield found.st_mtime, found.st_size, path
 
 
 def _seconds_since(moment: datetime) -> float:

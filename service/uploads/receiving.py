@@ -4,6 +4,7 @@ import base64
 import binascii
 import errno
 import hashlib
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,7 @@ from service.platform.errors import (
     MalformedRequestError,
     PartSizeError,
     StorageFullError,
+    UnavailableError,
 )
 from service.platform.holding import Lock, changing, unlocked
 from service.platform.openapi import problems
@@ -46,6 +48,7 @@ ContentDigest = Annotated[
     str | None,
     Header(description="`sha-256=:<base64>:` (RFC 9530). With it, bytes damaged on the way are refused."),
 ]
+_LOG = logging.getLogger(__name__)
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
 _BUFFER_BYTES = 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -189,5 +192,6 @@ def _room_told() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
-            raise
+            _LOG.warning("a part cannot be stored: %s", error)
+            raise UnavailableError("The service cannot store this part now; send it again.") from error
         raise StorageFullError("The service has no room for this part; free some, then go on.") from error
