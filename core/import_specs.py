@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from core.approach_specs import Frozen
 from core.job_options import Identifier, JobOptions
+from core.texts import LINE
 from core.train_specs import Architecture, Dataset
 
 UploadFormat = Literal["image_folder", "npz", "idx", "cifar"]
@@ -19,7 +20,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 ClassNames = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]],
+    list[Annotated[str, Field(min_length=1, max_length=200, pattern=LINE)]],
     Field(min_length=2, max_length=10_000),
     AfterValidator(_distinct),
 ]

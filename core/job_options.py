@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.approach_specs import Frozen
+from core.texts import LINE, LINES
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
-MetadataText = Annotated[str, Field(max_length=512)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
+MetadataText = Annotated[str, Field(max_length=512, pattern=LINES)]
 
 
 class JobOptions(Frozen):
@@ -20,7 +22,7 @@ class JobOptions(Frozen):
     expires_after_s: int | None = Field(
         None, ge=1, le=30 * 86400, description="Give up unless it was started this soon after being accepted."
     )
-    metadata: dict[Annotated[str, Field(min_length=1, max_length=64)], MetadataText] = Field(
+    metadata: dict[MetadataKey, MetadataText] = Field(
         default_factory=dict, max_length=16, description="Your own labels; returned unchanged."
     )
     webhook_id: Identifier | None = Field(

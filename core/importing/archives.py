@@ -18,10 +18,11 @@ from typing import IO, Any
 
 from core.errors import ArchiveUnsafeError, DatasetCorruptError, ImportTooLargeError
 from core.importing.limits import MAX_FILES, Budget
-from core.importing.sources import UNPRINTABLE
 
 _MAX_NAME, _MAX_DEPTH = 1024, 20
 _DRIVE = re.compile(r"[A-Za-z]:")
+# Of any file's name, where marks of direction are common; what is made a class has a stricter rule.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 # Asked to read before the start of the file; and what bz2 raises, without a number.
@@ -144,7 +145,7 @@ def safe_parts(name: str) -> tuple[str, ...]:
     unsafe = (
         name.startswith("/"), "\\" in name, bool(_DRIVE.match(name)), ".." in parts, not parts,
         len(name) > _MAX_NAME, len(parts) > _MAX_DEPTH,
-        any(unicodedata.category(character) in UNPRINTABLE for character in name),
+        any(unicodedata.category(character) in _UNPRINTABLE for character in name),
     )  # fmt: skip
     if any(unsafe):
         raise ArchiveUnsafeError(f"The archive has a file with the unsafe name {name[:100]!r}.")

@@ -1,6 +1,5 @@
 """What every format gives: how many images of which sizes there are, then the images one after another."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,9 +8,9 @@ from typing import Literal, Protocol
 from PIL import Image
 
 from core.errors import DatasetInvalidError
+from core.texts import hides_something
 
 SplitName = Literal["train", "validation", "test"]
-UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _LONGEST_NAME = 200
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -46,7 +45,7 @@ def require_names(names: Iterable[str]) -> None:
     for name in names:
         if not 1 <= len(name) <= _LONGEST_NAME:
             raise DatasetInvalidError(f"A class needs a name of 1 to {_LONGEST_NAME} characters.")
-        if any(unicodedata.category(character) in UNPRINTABLE for character in name):
+        if hides_something(name):
             raise DatasetInvalidError(f"The name of the class {name!r} has characters that do not print.")
 
 

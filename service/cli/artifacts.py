@@ -22,6 +22,6 @@ def sign(
         link = client.artifacts.sign(artifact_id, ttl_s)
 
     def show() -> None:
-        typer.echo(f"{link.url}\n\nIt holds until {output.moment(link.expires_at)}.")
+        output.say(f"{link.url}\n\nIt holds until {output.moment(link.expires_at)}.")
 
     output.emit(link, as_json, show)

@@ -53,7 +53,7 @@ def compose(  # noqa: PLR0913 - the parameters are command line options
         if composition.ready:
             show_network(composition)
         else:
-            typer.echo(f"{composition.id} is being built by {answer.job.id if answer.job else '-'}")
+            output.say(f"{composition.id} is being built by {answer.job.id if answer.job else '-'}")
 
     output.emit(answer, as_json, show)
 
@@ -95,7 +95,7 @@ def bundle(
     if as_json:
         output.print_json({"path": str(path), "size": path.stat().st_size})
     else:
-        typer.echo(f"{path} ({output.size(path.stat().st_size)}), every file verified")
+        output.say(f"{path} ({output.size(path.stat().st_size)}), every file verified")
 
 
 def _follow(client: "CleaveClient", job_id: str) -> None:

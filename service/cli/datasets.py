@@ -36,7 +36,7 @@ def list_datasets(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     def show() -> None:
         output.table("datasets", columns, rows)
         if any(d.available is False and d.id is None for d in found):
-            typer.echo(
+            output.say(
                 "Those that say no alone need their files on the service's machines: see CLEAVE_DATA_ROOT."
             )
 
@@ -60,7 +60,7 @@ def upload(
     """Send your own images and have them imported; waits for the report."""
     with connect(ctx) as client:
         sent = client.datasets.upload(source, name, key=key, **assign_all({}, settings))
-        typer.echo(f"{sent.dataset.id} is sent", err=True)
+        output.say(f"{sent.dataset.id} is sent", err=True)
         finish(client, sent.job, as_json)
         if not as_json:
             _show_dataset(client.datasets.get(sent.dataset.id or name))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from core.texts import shown_in_a_line
 from service.cli import output
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ def event_line(event: "Event") -> str:
     """Its number, time, kind and content. `--json` has all of it."""
     tell = _TOLD.get(event.type, _pairs)
     kind = event.type.removeprefix("job.")
-    return f"{event.seq:>5}  {output.moment(event.ts)}  {kind:<10}  {tell(event.data)}".rstrip()
+    told = shown_in_a_line(tell(event.data))
+    return f"{event.seq:>5}  {output.moment(event.ts)}  {kind:<10}  {told}".rstrip()
 
 
 def _pairs(data: Data) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.output import print_json
+from service.cli import output
 from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
 
 
@@ -30,7 +30,7 @@ def health(
         finally:
             database.dispose()
     if as_json:
-        print_json({"process": process, "alive": well})
+        output.print_json({"process": process, "alive": well})
     else:
-        typer.echo(f"{process}: {'alive' if well else 'no sign of life'}")
+        output.say(f"{process}: {'alive' if well else 'no sign of life'}")
     raise typer.Exit(0 if well else 1)

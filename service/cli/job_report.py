@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from service.cli import output
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def _awaited(client: "CleaveClient", job: "Job") -> str:
 def show_attempts(job_id: str, attempts: list["Attempt"]) -> None:
     """Each attempt, with all that is known of its end; a message may be the stacks of a process."""
     if not attempts:
-        typer.echo(f"{job_id} has not been begun")
+        output.say(f"{job_id} has not been begun")
     for attempt in attempts:
         cause = f", cause {attempt.cause}" if attempt.cause else ""
         pairs: list[tuple[str, output.Cell]] = [
@@ -158,7 +156,7 @@ def show_points(points: list[dict[str, Any]]) -> None:
     sizes = {tuple((m["class_name"], m["parameters"], m["flops"]) for m in p["modules"]) for p in points}
     if len(points) > 1 and len(sizes) == 1:
         # What recipe cleave always gives, as it keeps the masks it trained: without this it looks broken.
-        typer.echo("The sizes are the same at each threshold; models of recipe cleave have no others.")
+        output.say("The sizes are the same at each threshold; models of recipe cleave have no others.")
 
 
 def _show_point(point: dict[str, Any]) -> None:

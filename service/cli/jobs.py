@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from core.texts import shown_in_a_line
 from service.cli import output
 from service.cli.events import event_line
 from service.cli.job_report import show_attempts, show_job, state_of
@@ -145,7 +146,7 @@ def cancel(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None
     """Ask a job to stop; it writes a checkpoint first."""
     with connect(ctx) as client:
         job = client.jobs.cancel(job_id)
-    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+    output.emit(job, as_json, lambda: output.say(f"{job.id} is {job.state}"))
 
 
 @app.command()
@@ -153,7 +154,7 @@ def pause(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None:
     """Hold a job back until `resume`; a running training writes a checkpoint first."""
     with connect(ctx) as client:
         job = client.jobs.pause(job_id)
-    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {state_of(job)}"))
+    output.emit(job, as_json, lambda: output.say(f"{job.id} is {state_of(job)}"))
 
 
 @app.command()
@@ -161,7 +162,7 @@ def resume(ctx: typer.Context, job_id: JobId, as_json: JsonFlag = False) -> None
     """Let a paused job go on from its last checkpoint."""
     with connect(ctx) as client:
         job = client.jobs.resume(job_id)
-    output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+    output.emit(job, as_json, lambda: output.say(f"{job.id} is {job.state}"))
 
 
 @app.command()
@@ -199,10 +200,10 @@ def events(
     with connect(ctx) as client:
         if not follow:
             found = client.jobs.events(job_id, after=after)
-            output.emit(found, as_json, lambda: typer.echo("\n".join(map(event_line, found))))
+            output.emit(found, as_json, lambda: output.say("\n".join(map(event_line, found))))
             return
         for event in client.jobs.stream(job_id, after=after):
-            typer.echo(event.model_dump_json() if as_json else event_line(event))
+            output.say(output.json_text(event.model_dump(mode="json")) if as_json else event_line(event))
 
 
 @app.command()
@@ -223,8 +224,8 @@ def logs(
     """What a job wrote."""
     with connect(ctx) as client:
         found = client.jobs.logs(job_id, level=level)
-    lines = [f"{output.moment(line.ts)}  {line.level:<7}  {line.message}" for line in found]
-    output.emit(found, as_json, lambda: typer.echo("\n".join(lines) or f"{job_id} has written nothing"))
+    lines = [f"{output.moment(line.ts)}  {line.level:<7}  {shown_in_a_line(line.message)}" for line in found]
+    output.emit(found, as_json, lambda: output.say("\n".join(lines) or f"{job_id} has written nothing"))
 
 
 def submit(client: "CleaveClient", body: dict[str, Any], wait: bool, as_json: bool) -> None:
@@ -237,7 +238,7 @@ def follow(client: "CleaveClient", job: "Job", wait: bool, as_json: bool) -> Non
     if wait:
         finish(client, job, as_json)
     else:
-        output.emit(job, as_json, lambda: typer.echo(f"{job.id} is {job.state}"))
+        output.emit(job, as_json, lambda: output.say(f"{job.id} is {job.state}"))
 
 
 def finish(client: "CleaveClient", job: "Job", as_json: bool) -> "Job":
@@ -247,7 +248,7 @@ def finish(client: "CleaveClient", job: "Job", as_json: bool) -> "Job":
     try:
         job = wait_with_bar(client, job, f"{job.kind} {job.id[-8:]}")
     except KeyboardInterrupt:
-        typer.echo(f"{job.id} goes on; `cleave jobs wait {job.id}` follows it again", err=True)
+        output.say(f"{job.id} goes on; `cleave jobs wait {job.id}` follows it again", err=True)
         raise typer.Exit(130) from None
     output.emit(job, as_json, lambda: show_job(client, job))
     if job.state != "succeeded":

@@ -46,7 +46,7 @@ def create(  # noqa: PLR0913 - the parameters are command line options
         _show_once(key)
         # A key of another installation is unknown to the service that is meant: say whose it is.
         if settings.database_url is None:
-            typer.echo(f"For the service that keeps its data in {settings.home}", err=True)
+            output.say(f"For the service that keeps its data in {settings.home}", err=True)
 
 
 @app.command("list")
@@ -80,7 +80,7 @@ def revoke(
         with opened_registry(data_dir) as (session, _):
             key = keys.revoke(session, key_id)
             _note(session, "keys revoke", key_id)
-    output.emit(key, as_json, lambda: typer.echo(f"{key.id} ({key.tenant}, {key.name}) is {key.state}"))
+    output.emit(key, as_json, lambda: output.say(f"{key.id} ({key.tenant}, {key.name}) is {key.state}"))
 
 
 @app.command()
@@ -112,7 +112,7 @@ def _note(session: "Session", command: str, key_id: str) -> None:
 
 
 def _show_once(key: str) -> None:
-    typer.echo(f"{key}\n\nKeep it now, it is not shown again:\n  export CLEAVE_API_KEY={key}")
+    output.say(f"{key}\n\nKeep it now, it is not shown again:\n  export CLEAVE_API_KEY={key}")
 
 
 @contextmanager

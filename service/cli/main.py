@@ -16,6 +16,7 @@ from service.cli import (
     health,
     jobs,
     keys,
+    output,
     processes,
     records,
     registry,
@@ -26,7 +27,6 @@ from service.cli import (
     webhooks,
     workers,
 )  # fmt: skip
-from service.cli.output import print_json
 from service.cli.session import DEFAULT_URL, JsonFlag, Options, report_uncaught
 
 app = typer.Typer(
@@ -60,9 +60,9 @@ def version(as_json: JsonFlag = False) -> None:
 
     found = {"version": installed("cleave"), "python": sys.version.split()[0]}
     if as_json:
-        print_json(found)
+        output.print_json(found)
     else:
-        typer.echo(f"cleave {found['version']} (Python {found['python']})")
+        output.say(f"cleave {found['version']} (Python {found['python']})")
 
 
 _LOCAL: tuple[Callable[..., None], ...] = (

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from core.texts import shown, shown_in_a_line, shown_json
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Cell = str | int | float | None
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Write for a person. What is not ours in it may be anything: no terminal obeys it."""
+    typer.echo(shown(text), err=err, nl=nl)
 
 
 def emit(value: "BaseModel | Sequence[BaseModel]", as_json: bool, show: Callable[[], None]) -> None:
@@ -23,7 +30,12 @@ def emit(value: "BaseModel | Sequence[BaseModel]", as_json: bool, show: Callable
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout. Models are written with every field the service sent."""
-    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    say(json_text(_plain(value), indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """As it is read best, but for characters that a terminal obeys: these are escapes."""
+    return shown_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def table(
@@ -31,39 +43,42 @@ def table(
 ) -> None:
     """A titled table, one record below the other where the terminal is too narrow; `empty` without rows."""
     if not rows:
-        typer.echo(empty or f"{title}: none")
+        say(empty or f"{title}: none")
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    # Text of ours or of others is never markup.
     console = Console()
-    grid = Table(title=title, title_justify="left", header_style="bold")
+    grid = Table(title=Text(shown_in_a_line(title)), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         values = [row[index] for row in rows]
         numeric = bool(values) and all(isinstance(value, int | float | None) for value in values)
-        grid.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+        grid.add_column(Text(column), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*(cell(value) for value in row))
+        grid.add_row(*(Text(shown_in_a_line(cell(value))) for value in row))
     if console.measure(grid, options=console.options.update(width=10_000)).maximum <= console.width:
         console.print(grid)
         return
     # Squeezed columns lose headings and cut ids, which then cannot be copied.
-    typer.echo(title)
+    say(title)
     for row in rows:
-        typer.echo("")
+        say("")
         _lines([(column, cell(value)) for column, value in zip(columns, row, strict=True)])
 
 
 def details(title: str, pairs: Sequence[tuple[str, Cell]]) -> None:
     """Names and values of one thing; nothing is cut, whatever the width."""
-    typer.echo(title)
+    say(title)
     _lines([(name, cell(value)) for name, value in pairs])
 
 
 def _lines(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        typer.echo(f"  {name:<{width}}  {value}")
+        # Further lines of a value stand below its first: none looks like a name and a value of its own.
+        say(f"  {name:<{width}}  " + value.replace("\n", f"\n{'':{width + 4}}"))
 
 
 def cell(value: Cell) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.output import print_json
+from service.cli import output
 from service.cli.session import DataDirOption, JsonFlag, local_settings, remember_json, reported_errors
 
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -55,7 +55,7 @@ def up(  # noqa: PLR0913 - one argument for each option
         tracing.require(settings)
         home = str(settings.home)
         for name, meant in () if as_json else unknown_variables():  # its processes are given none of them
-            typer.echo(f"warning: {name} is not a setting{f'; is {meant} meant?' if meant else ''}", err=True)
+            output.say(f"warning: {name} is not a setting{f'; is {meant} meant?' if meant else ''}", err=True)
         if as_json:
             # The key on a line of its own, at once: it cannot be shown again if the start fails.
             run_up(
@@ -65,7 +65,7 @@ def up(  # noqa: PLR0913 - one argument for each option
             )
         else:
             run_up(settings, on_key=_show_first_key, on_ready=_show_ready, on_stopping=_show_stopping)
-            typer.echo(f"Stopped. The data is in {home}; `cleave up` goes on from there.")
+            output.say(f"Stopped. The data is in {home}; `cleave up` goes on from there.")
 
 
 def api(
@@ -131,9 +131,9 @@ def db_upgrade(ctx: typer.Context, data_dir: DataDirOption = None, as_json: Json
         migrate.upgrade(local_settings(data_dir=data_dir))
         revision = migrate.head()
     if as_json:
-        print_json({"revision": revision})
+        output.print_json({"revision": revision})
     else:
-        typer.echo(f"the database is at revision {revision}")
+        output.say(f"the database is at revision {revision}")
 
 
 def _export(data_dir: Path | None) -> None:
@@ -147,12 +147,12 @@ def _print_line(content: dict[str, str]) -> None:
 
 
 def _show_first_key(key: str) -> None:
-    typer.echo(f"Your API key, shown this once:\n  export CLEAVE_API_KEY={key}")
+    output.say(f"Your API key, shown this once:\n  export CLEAVE_API_KEY={key}")
 
 
 def _show_ready(url: str) -> None:
-    typer.echo(f"Cleave is ready at {url} (API documentation: {url}/docs). Ctrl-C stops it.")
+    output.say(f"Cleave is ready at {url} (API documentation: {url}/docs). Ctrl-C stops it.")
 
 
 def _show_stopping() -> None:
-    typer.echo("\nStopping: a running training writes a checkpoint first ...")
+    output.say("\nStopping: a running training writes a checkpoint first ...")

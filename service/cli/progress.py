@@ -17,11 +17,11 @@ _LINE_INTERVAL_S = 10.0
 def job_bars(console: Console | None = None) -> Iterator[Callable[[str], Callable[[Job], None]]]:
     """Yields `add(label)`: starts a bar, returns the callback that moves it (see `JobsClient.wait`)."""
     columns = (
-        TextColumn("{task.fields[label]:<28}"),
+        TextColumn("{task.fields[label]:<28}", markup=False),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>5.1f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     console = console or Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

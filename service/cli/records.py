@@ -23,7 +23,7 @@ def add_commands(app: typer.Typer, collection: Collection) -> None:
             if as_json:
                 output.print_json(records.card(owner_id))
             else:
-                typer.echo(records.card_markdown(owner_id), nl=False)
+                output.say(records.card_markdown(owner_id), nl=False)
 
     @app.command()
     def lineage(
@@ -96,7 +96,7 @@ def name(
     with connect(ctx) as client:
         model = client.models.update(model_id, name=new_name)
     told = f"{model.id} is {model.name} version {model.version}"
-    output.emit(model, as_json, lambda: typer.echo(told))
+    output.emit(model, as_json, lambda: output.say(told))
 
 
 def alias(
@@ -108,7 +108,7 @@ def alias(
     """Let NAME@ALIAS mean this model; commands take that in place of its id."""
     with connect(ctx) as client:
         model = client.models.put_alias(model_id, word)
-    output.emit(model, as_json, lambda: typer.echo(f"{model.name}@{word} is {model.id}"))
+    output.emit(model, as_json, lambda: output.say(f"{model.name}@{word} is {model.id}"))
 
 
 def _maker(title: str, made_by: object) -> list[tuple[str, output.Cell]]:

@@ -113,7 +113,7 @@ def delete(
     if as_json:
         output.print_json({"id": thing, "deleted": True})
     else:
-        typer.echo(f"{thing} is removed; `cleave gc` frees the space")
+        output.say(f"{thing} is removed; `cleave gc` frees the space")
 
 
 def module_row(module: "Module") -> tuple[output.Cell, ...]:

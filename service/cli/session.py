@@ -1,10 +1,7 @@
 """What every command shares: the global options, the client, and how an error is told."""
 
 import errno
-import json
 import socket
-import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from core.texts import hides_something
+from service.cli import output
 
 if TYPE_CHECKING:  # httpx and pydantic cost half a second, and `cleave --help` needs neither
     from service.client import CleaveApiError, CleaveClient
@@ -28,7 +28,6 @@ _NOT_OUR_ADDRESS = {
     socket.EAI_FAIL,
     socket.EAI_NODATA,
 }
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 _errors_as_json: ContextVar[bool] = ContextVar("errors_as_json", default=False)
 
@@ -134,7 +133,7 @@ def _refuse_bad_names(ctx: typer.Context) -> None:
             continue
         if not given.strip() or len(given) > _LONGEST_NAME:
             fail("invalid_name", f"the {option} must have 1 to {_LONGEST_NAME} characters, not only spaces")
-        if any(unicodedata.category(character) in _UNPRINTABLE for character in given):
+        if hides_something(given):
             fail("invalid_name", f"the {option} has control characters: {given!r}")
 
 
@@ -177,10 +176,10 @@ def fail(code: str, message: str, status: int = 1) -> NoReturn:
 
 def _fail_with(problem: dict[str, Any], lines: list[str], status: int = 1) -> NoReturn:
     if _errors_as_json.get():
-        typer.echo(json.dumps(problem, ensure_ascii=False), err=True)
+        output.say(output.json_text(problem), err=True)
     else:
         first, *rest = lines
-        typer.echo("\n  ".join([f"error [{problem['code']}]: {first}", *rest]), err=True)
+        output.say("\n  ".join([f"error [{problem['code']}]: {first}", *rest]), err=True)
     raise typer.Exit(status)
 
 
@@ -191,8 +190,9 @@ def report_uncaught(kind: type[BaseException], error: BaseException, _: Any) -> 
     told = f"{kind.__name__}: {error}"
     if _errors_as_json.get():
         problem = {"type": "urn:cleave:problem:internal_error", "code": "internal_error", "detail": told}
-        sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
+        output.say(output.json_text(problem), err=True)
         return
-    sys.stderr.write(
-        f"error [internal_error]: {told}\n  This is a bug. `cleave --verbose ...` shows where it happened.\n"
+    output.say(
+        f"error [internal_error]: {told}\n  This is a bug. `cleave --verbose ...` shows where it happened.",
+        err=True,
     )

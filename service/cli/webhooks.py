@@ -90,7 +90,7 @@ def send_test(ctx: typer.Context, webhook_id: WebhookArgument, as_json: JsonFlag
     """Send a message that tells nothing; `deliveries` shows what the receiver answered."""
     with connect(ctx) as client:
         sent = client.webhooks.test(webhook_id)
-    output.emit(sent, as_json, lambda: typer.echo(f"{sent.id} {sent.state}"))
+    output.emit(sent, as_json, lambda: output.say(f"{sent.id} {sent.state}"))
 
 
 @app.command("deliveries")
@@ -120,7 +120,7 @@ def redeliver(
     """Send a message again, under the same id."""
     with connect(ctx) as client:
         sent = client.webhooks.redeliver(webhook_id, delivery_id)
-    output.emit(sent, as_json, lambda: typer.echo(f"{sent.id} {sent.state}"))
+    output.emit(sent, as_json, lambda: output.say(f"{sent.id} {sent.state}"))
 
 
 def _row(delivery: "Delivery") -> tuple[output.Cell, ...]:

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.catalog import DATASETS
 from core.results import ImportReport
 from core.specs import ImportOptions
+from core.texts import LINES, NOT_IN_A_LINE
 from service.jobs.schemas import JobErrorRead
 from service.platform.openapi import DIGEST_EXAMPLE
 
 DatasetState = Literal["awaiting_upload", "importing", "ready", "failed"]
+_NAME = rf"^[^{NOT_IN_A_LINE}]*[^\s{NOT_IN_A_LINE}][^{NOT_IN_A_LINE}]*$"  # not only spaces
 _ID = "ds_019b3c5e79c97e2f8c7d6e5f4a3b2c1d"
 _BUILT_IN = {
     **DATASETS["digits"].model_dump(mode="json"),
@@ -37,8 +39,8 @@ class DatasetCreate(ImportOptions):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "animals", "image_size": 64}]})
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
-    description: str | None = Field(None, max_length=1000)
+    name: str = Field(min_length=1, max_length=200, pattern=_NAME)
+    description: str | None = Field(None, max_length=1000, pattern=LINES)
 
 
 class DatasetView(BaseModel):

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from core.texts import shown
 from service.platform import tracing
 from service.platform.settings import Diagnostics
 
@@ -58,7 +59,8 @@ def _standard_config(settings: Diagnostics, shared: list[structlog.typing.Proces
     if settings.log_format == "json":
         final += [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
     else:
-        final += [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(colors=False)]
+        final += [structlog.processors.format_exc_info, redact, printable]
+        final += [structlog.dev.ConsoleRenderer(colors=False)]
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": shared,
@@ -88,6 +90,14 @@ def _standard_config(settings: Diagnostics, shared: list[structlog.typing.Proces
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """structlog processor: no key, password or bearer token leaves through a log."""
     return {key: _clean(key, value) for key, value in event.items()}
+
+
+def printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: no text looks like a line of its own, or is obeyed by a terminal."""
+    return {
+        key: shown(value).replace("\n", "\n    ") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
 def _clean(name: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.orm import Session
 
+from core.texts import LINE, LINES, NOT_IN_A_LINE
 from service.platform.errors import InvalidRequestError
 from service.registry import repository
 from service.registry.tables import Label
@@ -15,9 +16,9 @@ MAX_TAGS = 32
 MAX_PAIRS = 16
 TAG_KEY = ""
 
-Tag = Annotated[str, Field(min_length=1, max_length=64)]
-Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^=]+$")]
-Value = Annotated[str, Field(max_length=512)]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
+Key = Annotated[str, Field(min_length=1, max_length=64, pattern=f"^[^={NOT_IN_A_LINE}]+$")]
+Value = Annotated[str, Field(max_length=512, pattern=LINES)]
 
 
 class LabelsPatch(BaseModel):

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from core.texts import LINE
 from service.platform.scopes import Scope
 
 KeyId = Annotated[str, Path(pattern=r"^key_[0-9a-z]+$", max_length=64)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE)]
 _KEY: dict[str, Any] = {
     "id": "key_0193b5",
     "tenant": "default",

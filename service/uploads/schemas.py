@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.texts import LINE
 from service.platform.openapi import DIGEST_EXAMPLE
 
 MIB = 1 << 20
@@ -39,7 +40,9 @@ class UploadCreate(BaseModel):
         json_schema_extra={"examples": [{name: _EXAMPLE[name] for name in _ASKED}]},
     )
 
-    filename: str = Field(min_length=1, max_length=255, description="For people; no path is made of it.")
+    filename: str = Field(
+        min_length=1, max_length=255, pattern=LINE, description="For people; no path is made of it."
+    )
     size: int = Field(ge=1, le=1 << 50, description="Bytes of the whole file.")
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$", description="Of the whole file, in lower-case hexadecimal."

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.texts import LINES
 from service.webhooks.tables import Delivery, Webhook
 
 EventName = Literal[
@@ -20,7 +21,7 @@ DeliveryId = Annotated[str, Path(pattern=r"^dlv_[0-9a-z]+$", max_length=64)]
 Url = Annotated[str, Field(max_length=2000, description="https; where messages are POSTed.")]
 Events = Annotated[list[EventName], Field(min_length=1, max_length=11)]
 _ALL_JOBS = "Hear of every job; if false, of those that name it as their `webhook_id`."
-Description = Annotated[str, Field(max_length=200)]
+Description = Annotated[str, Field(max_length=200, pattern=LINES)]
 
 _ID = "whk_019b3c5e6f117c5a9d3e4b2a1c0f8e7d"
 _WEBHOOK: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,3 +108,15 @@ def test_no_secret_of_a_run_is_in_its_log(tmp_path: Path, capsys: pytest.Capture
     lines = [json.loads(line) for line in written.splitlines()]
     assert {"request", "request_crashed"} <= {line["event"] for line in lines}
     assert crashed.headers["X-Request-ID"] in {line.get("request_id") for line in lines}
+
+
+@pytest.mark.usefixtures("restored")
+def test_no_text_is_a_line_of_its_own_or_obeyed_by_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(settings_for(tmp_path, log_format="console"))
+    logging.getLogger("x").warning("failed: %s", "\x1b[2Jno class 'a'\n2026-01-01 [info] all is well\x9b")
+    structlog.get_logger("x").warning("told", name="b\r\u202ec")
+    written = capsys.readouterr().err
+    assert re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written) == []
+    assert [line[:4] for line in written.splitlines() if not line[:4].isdigit()] == ["    "]
