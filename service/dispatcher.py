@@ -20,7 +20,7 @@ from service.jobs import clock_set_back, expiry, fairness, leadership, leases, o
 from service.jobs.tables import DISPATCH
 from service.platform import tracing
 from service.platform.auth import load_pepper
-from service.platform.database import Database, reason_of
+from service.platform.database import Database, is_unreachable, reason_of
 from service.platform.logging import configure_logging
 from service.platform.settings import Settings
 from service.platform.startup import refusing_to_start, require_schema, tell_doubtful
@@ -189,9 +189,9 @@ class Dispatcher:
                 with self._database.write() as session:
                     change(session, job_id)
             except DBAPIError as error:
-                if error.connection_invalidated or error.statement is None:  # the database is away
+                if is_unreachable(error):
                     raise
-                self._trouble.tell(job_id, str(error.orig))
+                self._trouble.tell(job_id, reason_of(error))
             else:
                 self._trouble.over(job_id)
 

@@ -2,7 +2,7 @@
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,5 +72,7 @@ def _write(database: Database, event: AuditEvent) -> None:
     try:
         with database.write() as session:
             session.add(event)
-    except DBAPIError as error:
+    except (
+        SQLAlchemyError
+    ) as error:  # also where no connection is free: the change is made, and has its answer
         _log.error("audit_not_written", operation=event.operation, reason=type(error).__name__)

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import case, delete, literal, update
 from sqlalchemy.orm import Session
 
 from service.jobs import devices
 from service.jobs.states import TERMINAL, TRANSITIONS, JobState
 from service.jobs.tables import Job, JobEvent, OutboxMessage
-from service.platform.clock import db_now
+from service.platform.clock import Instant, db_now
 from service.webhooks import service as webhooks
 
 
@@ -150,17 +150,18 @@ def drop_hint(session: Session, job_id: str) -> None:
 def hint(session: Session, job: Job, pause_s: float = 0.0) -> None:
     """Ask the dispatcher to publish the job's id once it is available; replaces an older hint.
 
-    `pause_s`: of a job that is available, not before so many seconds.
+    `pause_s`: and not before so many seconds.
     """
     drop_hint(session, job.id)
     since = round((job.queued_at or job.created_at).timestamp() * 1000)
-    paused: Any = db_now() + round(pause_s * 1000)
+    available, paused = literal(job.available_at, Instant), db_now() + round(pause_s * 1000)
+    due: Any = case((paused > available, paused), else_=available) if pause_s else job.available_at
     message = OutboxMessage(
         job_id=job.id,
         tenant_id=job.tenant_id,
         queue=queue_of(job.kind, job.state),
         turn=since - job.priority * AGEING_MS,
-        publish_at=paused if pause_s else job.available_at,
+        publish_at=due,
         gpu=devices.wants_gpu(job),
     )
     session.add(message)

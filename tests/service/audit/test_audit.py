@@ -1,15 +1,19 @@
 """The audit log: what is written, who sees it, and that it stays as it is."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
 
 from service.audit import repository
 from service.audit.tables import AuditEvent
 from service.audit.trail import record
 from service.platform.auth import parse_key
+from service.platform.database import Database
 from tests.fixtures.client import Account, Api
 from tests.fixtures.problems import problem
 
@@ -57,6 +61,31 @@ class TestWritten:
             rows = session.execute(text("SELECT * FROM audit_events")).all()
         for secret in (made["api_key"].split("_")[2], account.key.split("_")[2]):
             assert not any(secret in str(value) for row in rows for value in row)
+
+    @pytest.mark.parametrize(
+        "error", [PoolTimeoutError("QueuePool limit"), DBAPIError(None, None, ValueError())]
+    )
+    def test_where_it_cannot_be_the_change_is_answered_all_the_same(
+        self,
+        api: Api,
+        account: Account,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        error: SQLAlchemyError,
+    ) -> None:
+        database: Database = api.app.state.database
+        write = database.write
+
+        def crowded(tenant_id: str | None = None) -> AbstractContextManager[Session]:
+            if tenant_id is None:  # the log's
+                raise error
+            return write(tenant_id)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "write", crowded)
+            assert account.http.post("/v1/datasets", json={"name": "mine"}).status_code == 201
+        assert "audit_not_written" in caplog.text
+        assert logged(account) == []
 
 
 class TestSeen:

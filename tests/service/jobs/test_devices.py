@@ -1,8 +1,13 @@
 """A training that asks for a GPU never meets a worker that was told to use none."""
 
+from typing import Any
+
+from sqlalchemy import update
+
 from service.dispatcher import Dispatcher
 from service.jobs import leases, validation
-from service.jobs.tables import OutboxMessage, Worker
+from service.jobs.tables import Job, OutboxMessage, Worker
+from service.platform.clock import db_now
 from service.platform.database import Database
 from service.platform.settings import Settings
 from tests.fixtures.jobs import claimed, queued, read_job
@@ -45,6 +50,20 @@ def test_a_hint_that_came_to_the_wrong_worker_goes_back(database: Database, tena
         hint = session.get_one(OutboxMessage, job_id)
         assert (hint.published, hint.publish_at > read_job(database, job_id).available_at) == (0, True)
     claimed(database, job_id, owner="wrk_gpu")
+
+
+def test_one_that_came_late_does_not_shorten_the_pause_after_a_failed_attempt(
+    database: Database, tenant: str
+) -> None:
+    add(database, "cpu", "cpu")
+    job_id = queued(database, tenant, device="cuda")
+    available: Any = db_now() + 60_000
+    with database.write() as session:
+        session.execute(update(Job).values(available_at=available))
+    with database.write() as session:
+        assert leases.claim(session, job_id, "wrk_cpu", 60.0) is None
+    with database.read() as session:
+        assert session.get_one(OutboxMessage, job_id).publish_at == read_job(database, job_id).available_at
 
 
 def test_a_worker_without_a_gpu_checks_it(database: Database, tenant: str) -> None:
