@@ -31,7 +31,6 @@ from service.tenants.keys import create_key
 from service.tenants.service import ensure_tenant
 from tests.fixtures.database import migrated, postgres_url, settings_for
 
-GOAL_MS = 50.0
 Row = dict[str, Any]
 _draw = random.Random(0)
 

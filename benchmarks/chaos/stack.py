@@ -81,10 +81,6 @@ class Stack:
     def workers(self) -> list[Member]:
         return [member for name, member in self.members.items() if name.startswith("worker")]
 
-    def worker_of(self, pid: int) -> Member | None:
-        """The worker that this process belongs to."""
-        return next((member for member in self.workers() if pid in member.family()), None)
-
     def stop(self) -> float:
         """SIGTERM to all; returns the seconds until the last was gone. Raises TimeoutError."""
         began = time.monotonic()
