@@ -233,7 +233,9 @@ def unknown_variables() -> list[tuple[str, str | None]]:
     """Variables that look like a setting and are none, each with the one that may be meant."""
     known = [*(f"CLEAVE_{name.upper()}" for name in Settings.model_fields), *_OF_THE_COMMAND_LINE]
     found = sorted(name for name in os.environ if name.startswith("CLEAVE_") and name not in known)
-    return [(name, next(iter(difflib.get_close_matches(name, known, 1)), None)) for name in found]
+    ends = {name.removeprefix("CLEAVE_"): name for name in known}  # what all begin with makes nothing alike
+    meant = [difflib.get_close_matches(name.removeprefix("CLEAVE_"), ends, 1) for name in found]
+    return [(name, ends[alike[0]] if alike else None) for name, alike in zip(found, meant, strict=True)]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

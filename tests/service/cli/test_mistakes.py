@@ -175,9 +175,12 @@ class TestDoubts:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setenv("CLEAVE_LEASE_TTL", "5")
+        monkeypatch.setenv("CLEAVE_HOME", "/srv")  # alike is only how all begin
         monkeypatch.setenv("CLEAVE_API_KEY", "cleave_1_2")
         tell_doubtful(Settings(), needs_secret=True)
-        assert caplog.messages == ["CLEAVE_LEASE_TTL is not a setting; is CLEAVE_LEASE_TTL_S meant?"]
+        assert caplog.messages == [
+            "CLEAVE_HOME is not a setting", "CLEAVE_LEASE_TTL is not a setting; is CLEAVE_LEASE_TTL_S meant?"
+        ]  # fmt: skip
 
     def test_up_says_so_itself(self, tmp_path: Path) -> None:
         """Its processes do not see the variable."""
