@@ -15,7 +15,7 @@ from service.platform.errors import (
     UploadIncompleteError,
     UploadTooLargeError,
 )
-from service.platform.holding import Lock, changing, unlocked
+from service.platform.holding import Lock, unlocked
 from service.platform.ids import new_id
 from service.platform.storage import ArtifactStore, StoredBlob
 from service.uploads import repository
@@ -93,8 +93,7 @@ def expected_size(upload: Upload, number: int) -> int:
 
 
 def record_part(session: Session, upload: Upload, number: int, blob: StoredBlob) -> None:
-    """A part has arrived; it takes the place of an earlier one. Raises what `get` and `expected_size` do."""
-    upload = get(session, upload.owner_id, upload.id, changing)  # as it is once nobody completes it just now
+    """A part has arrived; it takes the place of an earlier one. Nobody may complete the upload meanwhile."""
     expected_size(upload, number)
     content = {"sha256": blob.sha256, "size": blob.size, "tenant_id": upload.tenant_id}
     session.merge(UploadPart(upload_id=upload.id, number=number, **content))

@@ -14,14 +14,12 @@ from service import removal, submission
 from service.datasets import uploading
 from service.jobs import repository as jobs
 from service.jobs.tables import Job
-from service.models import importing
-from service.models.schemas import ModelImport
 from service.platform.database import Database
 from service.platform.errors import InUseError
 from tests.fixtures.client import Account, Api
 from tests.fixtures.database import waits_for_a_lock
 from tests.fixtures.problems import problem
-from tests.fixtures.uploads import announce, send, upload, uploaded
+from tests.fixtures.uploads import announce, send, upload
 from tests.fixtures.waiting import eventually
 from tests.service.datasets.test_uploads import finish as finish_dataset
 
@@ -212,27 +210,6 @@ class TestUploads:
             lambda: account.http.post(f"/v1/datasets/{dataset_id}/uploads/{upload_id}/complete"),
         )
         assert (answer.status_code, answer.json()["id"]) == (202, first[0].id)
-
-    @pytest.mark.parametrize("of", ["dataset", "model"])
-    def test_a_part_is_not_replaced_once_a_job_reads_it(self, api: Api, account: Account, of: str) -> None:
-        """It had been asked for, and its bytes were there, before the upload was complete."""
-        if of == "dataset":
-            dataset_id, upload_id = self.complete_upload(account)
-            path = f"/v1/datasets/{dataset_id}/uploads/{upload_id}"
-        else:
-            dataset_id, upload_id = "", uploaded(account.http, b"images")
-            path = f"/v1/uploads/{upload_id}"
-
-        def complete(session: Session) -> object:
-            if dataset_id:
-                return uploading.complete(session, dataset_id, upload_id)
-            asked = ModelImport(upload_id=upload_id, architecture="small_cnn", dataset="digits")
-            return importing.submit(session, account.tenant_id, asked)
-
-        answer = meanwhile(
-            api, account, complete, lambda: account.http.put(f"{path}/parts/1", content=b"IMAGES")
-        )
-        assert (answer.status_code, problem(answer)["code"]) == (409, "upload_completed")
 
 
 def test_jobs_that_name_the_same_do_not_wait_for_each_other(api: Api, account: Account) -> None:
