@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.datastructures import Headers
 
 from service.artifacts.tables import Artifact
+from service.platform import store_threads
 from service.platform.errors import PreconditionFailedError, RangeNotSatisfiableError
 from service.platform.filenames import content_disposition
 from service.platform.storage import ArtifactStore
@@ -90,7 +91,8 @@ def respond(offered: Representation, request_headers: Headers, method: str) -> R
     chunks = offered.read(span.start, span.length)
     if method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=offered.media_type)
-    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=offered.media_type)
+    body = store_threads.iterate(chunks)
+    return StreamingResponse(body, status_code=status, headers=headers, media_type=offered.media_type)
 
 
 def _headers(offered: Representation, etag: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from service.artifacts import content, service
 from service.artifacts.schemas import ArtifactDetail, SignedLink, SignRequest
 from service.artifacts.signing import Signature, Signer
+from service.platform import store_threads
 from service.platform.dependencies import BaseUrl, DatabaseDep, Reader, StoreDep
 from service.platform.openapi import binary_response, problems
 
@@ -53,17 +54,19 @@ def get_artifact(artifact_id: str, session: Reader) -> ArtifactDetail:
     responses=_CONTENT,
     response_class=Response,
 )
+@store_threads.endpoint
 def download_artifact(artifact_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
     """The content. Resume with `Range` and `If-Range`; the ETag is the sha256 to verify by."""
     return content.respond(
-        content.of_artifact(service.get(session, artifact_id), store), request.headers, "GET"
+        content.of_artifact(service.get_alone(session, artifact_id), store), request.headers, "GET"
     )
 
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
+@store_threads.endpoint
 def inspect_artifact(artifact_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
     return content.respond(
-        content.of_artifact(service.get(session, artifact_id), store), request.headers, "HEAD"
+        content.of_artifact(service.get_alone(session, artifact_id), store), request.headers, "HEAD"
     )
 
 
@@ -81,6 +84,7 @@ def sign_artifact(
     responses=_CONTENT | problems(403, 410),
     response_class=Response,
 )
+@store_threads.endpoint
 def download_signed(
     artifact_id: str,
     request: Request,

@@ -30,6 +30,13 @@ def get(session: Session, artifact_id: str) -> Artifact:
     return artifact
 
 
+def get_alone(session: Session, artifact_id: str) -> Artifact:
+    """`get`, and the session ends: the store may take its time, and connections are few."""
+    artifact = get(session, artifact_id)
+    session.close()
+    return artifact
+
+
 def sign(session: Session, signer: Signer, artifact_id: str, ttl_s: int, base_url: str) -> SignedLink:
     """A link that opens the artifact's content without a key for `ttl_s` seconds."""
     signature = signer.sign(get(session, artifact_id), ttl_s)

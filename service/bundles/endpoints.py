@@ -11,6 +11,7 @@ from service.bundles.schemas import Manifest
 from service.compositions import service as compositions
 from service.models import service as models
 from service.modules import service as modules
+from service.platform import store_threads
 from service.platform.dependencies import Reader, StoreDep
 from service.platform.openapi import binary_response, problems
 
@@ -25,12 +26,14 @@ _BUNDLE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/models/{model_id}/manifest", operation_id="models_manifest")
+@store_threads.endpoint
 def get_model_manifest(model_id: str, session: Reader, store: StoreDep) -> Manifest:
     """A model's files with their digests, and everything on record about it."""
     return service.manifest(session, store, models.describe(session, model_id))
 
 
 @router.get("/modules/{module_id}/manifest", operation_id="modules_manifest")
+@store_threads.endpoint
 def get_module_manifest(module_id: str, session: Reader, store: StoreDep) -> Manifest:
     """A module's files with their digests, and everything on record about it and its model."""
     return service.manifest(session, store, modules.describe(session, module_id))
@@ -39,6 +42,7 @@ def get_module_manifest(module_id: str, session: Reader, store: StoreDep) -> Man
 @router.get(
     "/compositions/{composition_id}/manifest", operation_id="compositions_manifest", responses=problems(409)
 )
+@store_threads.endpoint
 def get_composition_manifest(composition_id: str, session: Reader, store: StoreDep) -> Manifest:
     """A composition's files with their digests, and everything on record about it and its model."""
     return service.manifest(session, store, compositions.describe(session, composition_id))
@@ -51,6 +55,7 @@ def get_composition_manifest(composition_id: str, session: Reader, store: StoreD
     responses=_BUNDLE,
     response_class=Response,
 )
+@store_threads.endpoint
 def get_model_bundle(model_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
     """All files of a model with its manifest and their sums, as one zip."""
     bundle = service.bundle(session, store, models.describe(session, model_id))
@@ -64,6 +69,7 @@ def get_model_bundle(model_id: str, request: Request, session: Reader, store: St
     responses=_BUNDLE,
     response_class=Response,
 )
+@store_threads.endpoint
 def get_module_bundle(module_id: str, request: Request, session: Reader, store: StoreDep) -> Response:
     """All files of a module with its manifest and their sums, as one zip."""
     bundle = service.bundle(session, store, modules.describe(session, module_id))
@@ -77,6 +83,7 @@ def get_module_bundle(module_id: str, request: Request, session: Reader, store: 
     responses=_BUNDLE,
     response_class=Response,
 )
+@store_threads.endpoint
 def get_composition_bundle(
     composition_id: str, request: Request, session: Reader, store: StoreDep
 ) -> Response:

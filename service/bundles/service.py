@@ -39,10 +39,11 @@ class Fingerprint:
 
 
 def manifest(session: Session, store: ArtifactStore, described: Described) -> Manifest:
-    """Raises CompositionNotReadyError, ArtifactMissingError."""
+    """The session ends with it. Raises CompositionNotReadyError, ArtifactMissingError."""
     model = described if isinstance(described, ModelView) else models.describe(session, described.model_id)
     if described.parameters is None or described.flops is None:
         raise CompositionNotReadyError("The composition is not built yet; wait for its job.")
+    session.close()  # the store may take its time, and connections are few
     return Manifest(
         id=described.id,
         kind=_KINDS[type(described)],

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from service.platform import store_threads
 from service.platform.database import Database
 from service.platform.dependencies import CallerDep, DatabaseDep, SettingsDep, StoreDep
 from service.platform.errors import (
@@ -117,7 +119,7 @@ async def receive(request: Request, settings: Settings, store: ArtifactStore, si
             raise ContentDigestError(
                 "The bytes that arrived are not those of Content-Digest; send them again."
             )
-        return await run_in_threadpool(_ingest, settings, store, path)
+        return await store_threads.run(partial(_ingest, settings, store, path))
 
 
 def content_digest(header: str | None) -> str | None:

@@ -1,0 +1,70 @@
+"""A bucket that takes every request and answers none: whoever needs none of its files does not notice."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fixtures.client import Account, open_api
+from tests.fixtures.database import migrated, settings_for
+from tests.fixtures.faulty import Answer, faulty
+from tests.fixtures.s3 import S3Server
+from tests.fixtures.uploads import announce
+from tests.fixtures.waiting import eventually
+
+CONTENT = b"x" * 1024
+# As many as anyio gives to all endpoints together, and to those that ask the store; and some more.
+THREADS, CALLERS = 40, 60
+
+
+def download(account: Account) -> Callable[[httpx.Client], httpx.Response]:
+    url = account.http.get(f"/v1/models/{account.registry.train()}").json()["artifacts"][0]["url"]
+    return lambda http: http.get(url)
+
+
+def bundle(account: Account) -> Callable[[httpx.Client], httpx.Response]:
+    url = f"/v1/models/{account.registry.train()}/bundle"
+    return lambda http: http.get(url)
+
+
+def part(account: Account) -> Callable[[httpx.Client], httpx.Response]:
+    url = f"/v1/uploads/{announce(account.http, None, CONTENT, 1024)['id']}/parts/1"
+    return lambda http: http.put(url, content=CONTENT)
+
+
+@pytest.mark.parametrize("prepare", [download, bundle, part])
+def test_the_rest_of_the_api_goes_on(
+    s3: S3Server, tmp_path: Path, prepare: Callable[[Account], Callable[[httpx.Client], httpx.Response]]
+) -> None:
+    over, waiting = threading.Event(), list[str]()
+
+    def silent(method: str, pass_on: Callable[[], Answer]) -> Answer:
+        waiting.append(method)
+        over.wait(120)
+        return pass_on()
+
+    with faulty(s3.endpoint) as bucket:
+        settings = settings_for(tmp_path, **{**s3.bucket(uuid.uuid4().hex), "s3_endpoint_url": bucket.url})
+        with (
+            migrated(settings) as database,
+            open_api(settings, database) as api,
+            api.account("mine") as account,
+            api.client(account.key) as http,
+            ThreadPoolExecutor(CALLERS) as pool,
+        ):
+            ask = prepare(account)
+            http.timeout = httpx.Timeout(120)
+            bucket.fault = silent
+            try:
+                asking = [pool.submit(ask, http) for _ in range(CALLERS)]
+                eventually(lambda: len(waiting) >= THREADS, 20)
+                for path in ("/livez", "/v1/models", "/v1/jobs"):
+                    assert account.http.get(path, timeout=15).status_code == 200
+                assert not any(one.done() for one in asking)
+            finally:
+                over.set()
+            assert {one.result().status_code for one in asking} <= {200, 204, 503}
