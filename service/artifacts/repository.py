@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 import service.tables  # noqa: F401 - every table is asked what it names
 from service.artifacts.tables import Artifact, ArtifactLink
+from service.platform.among import among
 from service.platform.database import Base
 
 
@@ -24,7 +25,7 @@ def of_owners(session: Session, owner_ids: Sequence[str]) -> list[tuple[Artifact
     statement = (
         select(ArtifactLink, Artifact)
         .join(Artifact, Artifact.id == ArtifactLink.artifact_id)
-        .where(ArtifactLink.owner_id.in_(owner_ids))
+        .where(among(ArtifactLink.owner_id, owner_ids))
         .order_by(ArtifactLink.owner_id, ArtifactLink.role)
     )
     return [(link, artifact) for link, artifact in session.execute(statement)]

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.compositions.schemas import CompositionSearch
 from service.compositions.tables import Composition, CompositionClass, CompositionMember
 from service.models import service as models
+from service.platform.among import among
 from service.platform.database import insert_if_absent
 from service.platform.holding import Lock, taken, unlocked
 from service.platform.ids import new_id
@@ -26,7 +27,7 @@ def find_seen(session: Session, composition_id: str) -> Seen | None:
 
 
 def find_many(session: Session, composition_ids: Sequence[str]) -> Sequence[Composition]:
-    return session.scalars(select(Composition).where(Composition.id.in_(composition_ids))).all()
+    return session.scalars(select(Composition).where(among(Composition.id, composition_ids))).all()
 
 
 def find_locked(session: Session, composition_id: str) -> Composition | None:
@@ -86,7 +87,7 @@ def members_of(session: Session, composition_ids: Sequence[str]) -> dict[str, li
     """Composition id -> module ids in their order."""
     statement = (
         select(CompositionMember)
-        .where(CompositionMember.composition_id.in_(composition_ids))
+        .where(among(CompositionMember.composition_id, composition_ids))
         .order_by(CompositionMember.composition_id, CompositionMember.position)
     )
     found: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.datasets.tables import USED, Dataset
+from service.platform.among import among
 from service.platform.database import insert_if_absent
 from service.platform.holding import Lock, unlocked
 from service.platform.ids import new_id
@@ -23,7 +24,7 @@ def versions(session: Session, name: str) -> Sequence[Dataset]:
 
 def by_ids(session: Session, ids: Collection[str]) -> dict[str, Dataset]:
     """Deleted ones too."""
-    return {row.id: row for row in session.scalars(select(Dataset).where(Dataset.id.in_(ids)))}
+    return {row.id: row for row in session.scalars(select(Dataset).where(among(Dataset.id, ids)))}
 
 
 def uploaded(session: Session, dataset_id: str, lock: Lock = unlocked) -> Dataset | None:

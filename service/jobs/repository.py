@@ -11,6 +11,7 @@ from service.jobs.states import ACTIVE, TERMINAL, WAITING
 from service.jobs.tables import Checkpoint, Job, JobAttempt, JobEvent
 from service.models.tables import Metric, Model
 from service.modules.tables import Module
+from service.platform.among import among
 from service.platform.pagination import Page, PageRequest, fetch_page
 
 
@@ -19,7 +20,7 @@ def find(session: Session, job_id: str) -> Job | None:
 
 
 def by_ids(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
-    return {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+    return {job.id: job for job in session.scalars(select(Job).where(among(Job.id, job_ids)))}
 
 
 def find_locked(session: Session, job_id: str) -> Job | None:

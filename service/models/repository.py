@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.datasets.tables import Dataset
 from service.models.schemas import ModelSearch
 from service.models.tables import Metric, Model, ModelAlias, ModelClass, ModelName
+from service.platform.among import among
 from service.platform.database import insert_if_absent
 from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest
@@ -22,7 +23,7 @@ def find(session: Session, model_id: str, what: Any = Model, lock: Lock = unlock
 
 
 def find_many(session: Session, model_ids: Sequence[str]) -> Sequence[Model]:
-    return session.scalars(select(Model).where(Model.id.in_(model_ids))).all()
+    return session.scalars(select(Model).where(among(Model.id, model_ids))).all()
 
 
 def find_locked(session: Session, model_id: str, *others: str) -> Model | None:
@@ -109,7 +110,7 @@ def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str
     """Model id -> class names in the order of the outputs."""
     statement = (
         select(ModelClass.model_id, ModelClass.name)
-        .where(ModelClass.model_id.in_(model_ids))
+        .where(among(ModelClass.model_id, model_ids))
         .order_by(ModelClass.model_id, ModelClass.position)
     )
     found: dict[str, list[str]] = {}
@@ -126,7 +127,7 @@ def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
     columns = (Metric.owner_id, Metric.name, Metric.value, Metric.split, Metric.class_name, Metric.epoch)
     key = case((Dataset.uploaded, Dataset.id), else_=Dataset.name).label("dataset")
     rows = select(*columns, key).outerjoin(Dataset, Dataset.id == Metric.dataset_id)
-    return session.execute(rows.where(Metric.owner_id.in_(owner_ids)).order_by(Metric.id)).all()
+    return session.execute(rows.where(among(Metric.owner_id, owner_ids)).order_by(Metric.id)).all()
 
 
 def ids_started_from(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:

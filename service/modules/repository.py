@@ -12,6 +12,7 @@ from service.models import service as models
 from service.models.tables import Model
 from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
+from service.platform.among import among
 from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest, fetch_page
 from service.registry.reading import Seen, seen, seen_by_id
@@ -49,7 +50,7 @@ def find_seen(session: Session, module_id: str) -> Seen | None:
 
 
 def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
-    return {row.id: row for row in session.scalars(select(Module).where(Module.id.in_(module_ids)))}
+    return {row.id: row for row in session.scalars(select(Module).where(among(Module.id, module_ids)))}
 
 
 def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Seen]:
@@ -126,7 +127,7 @@ def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[st
     """Module id -> class names in the order of the outputs."""
     statement = (
         select(ModuleClass.module_id, ModuleClass.name)
-        .where(ModuleClass.module_id.in_(module_ids))
+        .where(among(ModuleClass.module_id, module_ids))
         .order_by(ModuleClass.module_id, ModuleClass.position)
     )
     found: dict[str, list[str]] = {}

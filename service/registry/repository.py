@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session, aliased
 
+from service.platform.among import among
 from service.registry.tables import Label
 
 
 def labels_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
     """(owner_id, key, value), in a stable order."""
-    statement = select(Label.owner_id, Label.key, Label.value).where(Label.owner_id.in_(owner_ids))
+    statement = select(Label.owner_id, Label.key, Label.value).where(among(Label.owner_id, owner_ids))
     return session.execute(statement.order_by(Label.owner_id, Label.key, Label.value)).all()
 
 
