@@ -1,6 +1,7 @@
 """Every query about artifacts."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, exists, select, union_all
 from sqlalchemy.orm import Session
@@ -20,15 +21,16 @@ def links_to(session: Session, artifact_id: str) -> Sequence[ArtifactLink]:
     return session.scalars(statement.order_by(ArtifactLink.owner_id, ArtifactLink.role)).all()
 
 
-def of_owners(session: Session, owner_ids: Sequence[str]) -> list[tuple[ArtifactLink, Artifact]]:
-    """Links and artifacts of these owners, in a stable order."""
+def of_owners(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
+    """(owner_id, role, id, filename, size, sha256, media_type) of these owners' files, in a stable order."""
+    told = (Artifact.id, Artifact.filename, Artifact.size, Artifact.sha256, Artifact.media_type)
     statement = (
-        select(ArtifactLink, Artifact)
+        select(ArtifactLink.owner_id, ArtifactLink.role, *told)
         .join(Artifact, Artifact.id == ArtifactLink.artifact_id)
         .where(among(ArtifactLink.owner_id, owner_ids))
         .order_by(ArtifactLink.owner_id, ArtifactLink.role)
     )
-    return [(link, artifact) for link, artifact in session.execute(statement)]
+    return session.execute(statement).all()
 
 
 def unlink(session: Session, owner_id: str) -> None:
@@ -40,7 +42,7 @@ def unlink(session: Session, owner_id: str) -> None:
 
 def remove_of(session: Session, owner_id: str) -> None:
     """The owner's links, and the artifacts that nobody else has."""
-    own = [artifact.id for _, artifact in of_owners(session, [owner_id])]
+    own = [file.id for file in of_owners(session, [owner_id])]
     unlink(session, owner_id)
     linked = exists().where(ArtifactLink.artifact_id == Artifact.id)
     session.execute(delete(Artifact).where(Artifact.id.in_(own), ~linked))

@@ -81,8 +81,17 @@ def describe(session: Session, artifact_id: str) -> ArtifactDetail:
 def of_owners(session: Session, owner_ids: Sequence[str]) -> dict[str, list[ArtifactView]]:
     """The files of each owner that has any."""
     found: dict[str, list[ArtifactView]] = {}
-    for link, artifact in repository.of_owners(session, owner_ids):
-        found.setdefault(link.owner_id, []).append(_view(link, artifact))
+    for file in repository.of_owners(session, owner_ids):
+        view = ArtifactView(
+            id=file.id,
+            role=file.role,
+            filename=file.filename,
+            size=file.size,
+            sha256=file.sha256,
+            media_type=file.media_type,
+            url=content_url(file.id),
+        )
+        found.setdefault(file.owner_id, []).append(view)
     return found
 
 
@@ -91,9 +100,9 @@ def local_paths(
 ) -> dict[str, Path]:
     """Role -> readable local file, for those of `roles` that the owner has."""
     return {
-        link.role: store.path(artifact.sha256)
-        for link, artifact in repository.of_owners(session, [owner_id])
-        if link.role in roles
+        file.role: store.path(file.sha256)
+        for file in repository.of_owners(session, [owner_id])
+        if file.role in roles
     }
 
 
@@ -138,15 +147,3 @@ def named(session: Session, digests: Collection[str]) -> set[str]:
 def remove_of(session: Session, owner_id: str) -> None:
     """Take the owner's files off it and forget them; what nothing names goes with the next clean-up."""
     repository.remove_of(session, owner_id)
-
-
-def _view(link: ArtifactLink, artifact: Artifact) -> ArtifactView:
-    return ArtifactView(
-        id=artifact.id,
-        role=link.role,
-        filename=artifact.filename,
-        size=artifact.size,
-        sha256=artifact.sha256,
-        media_type=artifact.media_type,
-        url=content_url(artifact.id),
-    )
