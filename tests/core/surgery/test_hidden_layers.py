@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from core.approaches import create_approach
+from core.approaches.class_gates import unit_retention
 from core.architectures import create
+from core.evaluation import parameter_count
 from core.masks import ModuleMask
 from core.specs import ApproachSpec, CleaveSpec, ModaSpec, MwtSpec, NemoSpec, StandardSpec
 from core.surgery.extraction import extract
@@ -63,3 +65,32 @@ def test_neurons_without_a_use_go_with_their_normalisation() -> None:
     cut = extract(network, mask, classes=range(4), input_shape=SHAPE).network
     assert cut.get_parameter("first.0.weight").shape[0] == cut.get_parameter("first.1.weight").shape[0] == 3
     assert cut.get_parameter("second.weight").shape == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("retention", "with_them", "without"), [(0.25, 11.3, 11.8), (0.15, 5.2, 6.3), (0.1, 2.8, 4.2)]
+)
+def test_what_they_take_from_one_class_of_vgg16(retention: float, with_them: float, without: float) -> None:
+    """The figures of docs/method.md, in per cent of the parameters; which neurons are kept is no matter."""
+    network = create("vgg16", 10, (3, 32, 32))
+    for hidden, percent in ((True, with_them), (False, without)):
+        units = [unit for unit in find_units(network) if hidden or not unit.hidden]
+        shares = [unit_retention(retention, position, len(units)) for position in range(len(units))]
+        mask = ModuleMask(
+            {
+                unit.name: torch.arange(unit.width) < round(share * unit.width)
+                for unit, share in zip(units, shares, strict=True)
+            }
+        )
+        cut = extract(network, mask, classes=[0], input_shape=(3, 32, 32)).network
+        assert 100 * parameter_count(cut) / parameter_count(network) == pytest.approx(percent, abs=0.06)
+
+
+@pytest.mark.parametrize(("name", "percent"), [("vgg16", 89), ("alexnet", 96)])
+def test_what_they_hold_of_torchvisions_networks(name: str, percent: int) -> None:
+    with torch.device("meta"):
+        network = create(f"torchvision:{name}", 10, (3, 224, 224))
+        hidden = [network.get_submodule(unit.name) for unit in find_units(network) if unit.hidden]
+    assert 100 * sum(map(parameter_count, hidden)) / parameter_count(network) == pytest.approx(
+        percent, abs=0.5
+    )
