@@ -8,8 +8,19 @@ from sqlalchemy.orm import Session
 
 import service.tables  # noqa: F401 - every table is asked what it names
 from service.artifacts.tables import Artifact, ArtifactLink
-from service.platform.among import among
+from service.platform.among import Told
 from service.platform.database import Base
+
+_link, _file = ArtifactLink.__table__.c, Artifact.__table__.c
+_FILES = Told(
+    select(
+        *(_link.owner_id, _link.role),
+        *(_file.id, _file.filename, _file.size, _file.sha256, _file.media_type),
+    )
+    .select_from(ArtifactLink.__table__.join(Artifact.__table__, _file.id == _link.artifact_id))
+    .order_by(_link.owner_id, _link.role),
+    _link.owner_id,
+)
 
 
 def find(session: Session, artifact_id: str) -> Artifact | None:
@@ -23,14 +34,7 @@ def links_to(session: Session, artifact_id: str) -> Sequence[ArtifactLink]:
 
 def of_owners(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
     """(owner_id, role, id, filename, size, sha256, media_type) of these owners' files, in a stable order."""
-    told = (Artifact.id, Artifact.filename, Artifact.size, Artifact.sha256, Artifact.media_type)
-    statement = (
-        select(ArtifactLink.owner_id, ArtifactLink.role, *told)
-        .join(Artifact, Artifact.id == ArtifactLink.artifact_id)
-        .where(among(ArtifactLink.owner_id, owner_ids))
-        .order_by(ArtifactLink.owner_id, ArtifactLink.role)
-    )
-    return session.execute(statement).all()
+    return _FILES.rows(session, owner_ids)
 
 
 def unlink(session: Session, owner_id: str) -> None:

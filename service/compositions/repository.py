@@ -9,13 +9,20 @@ from sqlalchemy.orm import Session
 from service.compositions.schemas import CompositionSearch
 from service.compositions.tables import Composition, CompositionClass, CompositionMember
 from service.models import service as models
-from service.platform.among import among
+from service.platform.among import Told
 from service.platform.database import insert_if_absent
 from service.platform.holding import Lock, taken, unlocked
 from service.platform.ids import new_id
 from service.platform.pagination import Page, PageRequest
 from service.registry.reading import Seen, seen_by_id
 from service.registry.search import Found, newest, search
+
+_composition, _member = Composition.__table__.c, CompositionMember.__table__.c
+_ROWS = Told(select(*_composition), _composition.id)
+_MEMBERS = Told(
+    select(_member.composition_id, _member.module_id).order_by(_member.composition_id, _member.position),
+    _member.composition_id,
+)
 
 
 def find(session: Session, composition_id: str, lock: Lock = unlocked) -> Composition | None:
@@ -26,8 +33,9 @@ def find_seen(session: Session, composition_id: str) -> Seen | None:
     return seen_by_id(session, Composition, composition_id)
 
 
-def find_many(session: Session, composition_ids: Sequence[str]) -> Sequence[Composition]:
-    return session.scalars(select(Composition).where(among(Composition.id, composition_ids))).all()
+def told_of(session: Session, composition_ids: Sequence[str]) -> Sequence[Any]:
+    """The rows of these ids, in any order, not to be changed."""
+    return _ROWS.rows(session, composition_ids)
 
 
 def find_locked(session: Session, composition_id: str) -> Composition | None:
@@ -85,14 +93,9 @@ def add_content(session: Session, composition: Composition, module_ids: Sequence
 
 def members_of(session: Session, composition_ids: Sequence[str]) -> dict[str, list[str]]:
     """Composition id -> module ids in their order."""
-    statement = (
-        select(CompositionMember)
-        .where(among(CompositionMember.composition_id, composition_ids))
-        .order_by(CompositionMember.composition_id, CompositionMember.position)
-    )
     found: dict[str, list[str]] = {}
-    for row in session.scalars(statement):
-        found.setdefault(row.composition_id, []).append(row.module_id)
+    for composition_id, module_id in _MEMBERS.rows(session, composition_ids):
+        found.setdefault(composition_id, []).append(module_id)
     return found
 
 

@@ -1,6 +1,7 @@
 """Compositions: one row for each distinct request, and the job that builds it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -81,7 +82,7 @@ def describe(session: Session, composition_id: str) -> CompositionView:
 
 def describe_many(session: Session, composition_ids: Sequence[str]) -> list[CompositionView]:
     """What `describe` tells of each of these, in any order."""
-    return _views(session, repository.find_many(session, composition_ids))
+    return _views(session, repository.told_of(session, composition_ids))
 
 
 def change(
@@ -140,7 +141,7 @@ def remove(session: Session, composition_id: str) -> None:
     repository.remove(session, composition_id)
 
 
-def _views(session: Session, compositions: Sequence[Composition]) -> list[CompositionView]:
+def _views(session: Session, compositions: Sequence[Any]) -> list[CompositionView]:
     ids = [composition.id for composition in compositions]
     members, metrics = repository.members_of(session, ids), models.metrics_of(session, ids)
     files, labelled = artifacts.of_owners(session, ids), labels.of_owners(session, ids)

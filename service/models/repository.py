@@ -9,12 +9,29 @@ from sqlalchemy.orm import Session
 from service.datasets.tables import Dataset
 from service.models.schemas import ModelSearch
 from service.models.tables import Metric, Model, ModelAlias, ModelClass, ModelName
-from service.platform.among import among
+from service.platform.among import Told
 from service.platform.database import insert_if_absent
 from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest
 from service.registry.reading import Seen
 from service.registry.search import Found, Origin, newest, search
+
+_model, _class, _metric, _dataset = (entity.__table__.c for entity in (Model, ModelClass, Metric, Dataset))
+_ROWS = Told(select(*_model), _model.id)
+_CLASSES = Told(
+    select(_class.model_id, _class.name).order_by(_class.model_id, _class.position), _class.model_id
+)
+_METRICS = Told(
+    select(
+        *(_metric.owner_id, _metric.name, _metric.value, _metric.split, _metric.class_name, _metric.epoch),
+        case((_dataset.uploaded, _dataset.id), else_=_dataset.name).label("dataset"),
+    )
+    .select_from(Metric.__table__.outerjoin(Dataset.__table__, _dataset.id == _metric.dataset_id))
+    .order_by(_metric.id),
+    _metric.owner_id,
+)
+_alias = ModelAlias.__table__.c
+_ALIASES = Told(select(_alias.model_id, _alias.alias).order_by(_alias.alias), _alias.model_id)
 
 
 # `what`: the model, or what is read of it.
@@ -22,8 +39,9 @@ def find(session: Session, model_id: str, what: Any = Model, lock: Lock = unlock
     return session.scalar(lock(select(what).where(Model.id == model_id)))
 
 
-def find_many(session: Session, model_ids: Sequence[str]) -> Sequence[Model]:
-    return session.scalars(select(Model).where(among(Model.id, model_ids))).all()
+def told_of(session: Session, model_ids: Sequence[str]) -> Sequence[Any]:
+    """The rows of these ids, in any order, not to be changed."""
+    return _ROWS.rows(session, model_ids)
 
 
 def find_locked(session: Session, model_id: str, *others: str) -> Model | None:
@@ -79,9 +97,8 @@ def drop_aliases(session: Session, model_id: str, alias: str | None = None) -> l
 
 def aliases_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
     """Model id -> aliases, in alphabetical order, of those that have any."""
-    statement = select(ModelAlias.model_id, ModelAlias.alias).where(ModelAlias.model_id.in_(model_ids))
     found: dict[str, list[str]] = {}
-    for model_id, alias in session.execute(statement.order_by(ModelAlias.alias)):
+    for model_id, alias in _ALIASES.rows(session, model_ids):
         found.setdefault(model_id, []).append(alias)
     return found
 
@@ -108,13 +125,8 @@ def rate(session: Session, model_id: str, scores: Mapping[str, float]) -> None:
 
 def classes_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
     """Model id -> class names in the order of the outputs."""
-    statement = (
-        select(ModelClass.model_id, ModelClass.name)
-        .where(among(ModelClass.model_id, model_ids))
-        .order_by(ModelClass.model_id, ModelClass.position)
-    )
     found: dict[str, list[str]] = {}
-    for model_id, name in session.execute(statement):
+    for model_id, name in _CLASSES.rows(session, model_ids):
         found.setdefault(model_id, []).append(name)
     return found
 
@@ -124,10 +136,7 @@ def metrics_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
 
     dataset: as a spec names it; null = the one that the model is of.
     """
-    columns = (Metric.owner_id, Metric.name, Metric.value, Metric.split, Metric.class_name, Metric.epoch)
-    key = case((Dataset.uploaded, Dataset.id), else_=Dataset.name).label("dataset")
-    rows = select(*columns, key).outerjoin(Dataset, Dataset.id == Metric.dataset_id)
-    return session.execute(rows.where(among(Metric.owner_id, owner_ids)).order_by(Metric.id)).all()
+    return _METRICS.rows(session, owner_ids)
 
 
 def ids_started_from(session: Session, model_id: str, limit: int = 3) -> Sequence[str]:

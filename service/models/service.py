@@ -57,7 +57,7 @@ def describe(session: Session, model_id: str) -> ModelView:
 
 def describe_many(session: Session, model_ids: Sequence[str]) -> list[ModelView]:
     """What `describe` tells of each of these, in any order."""
-    return _views(session, repository.find_many(session, model_ids))
+    return _views(session, repository.told_of(session, model_ids))
 
 
 def change(session: Session, model_id: str, patch: ModelPatch, if_match: str | None) -> ModelView:
@@ -206,7 +206,7 @@ def record(
     return model
 
 
-def _views(session: Session, models: Sequence[Model]) -> list[ModelView]:
+def _views(session: Session, models: Sequence[Any]) -> list[ModelView]:
     ids = [model.id for model in models]
     classes, metrics = classes_of(session, ids), metrics_of(session, ids)
     aliases, labelled = repository.aliases_of(session, ids), labels.of_owners(session, ids)

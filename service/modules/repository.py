@@ -12,7 +12,7 @@ from service.models import service as models
 from service.models.tables import Model
 from service.modules.schemas import ClassSearch, ModuleSearch
 from service.modules.tables import Module, ModuleClass
-from service.platform.among import among
+from service.platform.among import Told, among
 from service.platform.holding import Lock, unlocked
 from service.platform.pagination import Page, PageRequest, fetch_page
 from service.registry.reading import Seen, seen, seen_by_id
@@ -23,6 +23,12 @@ _SEEN = seen(Module)
 # f1 where it is measured, else accuracy, on validation data; as the rows of the classes have it.
 _SCORE = case((Module.f1_validation > UNMEASURED, Module.f1_validation), else_=Module.accuracy_validation)
 _MATCH: Bundle[Any] = Bundle("match", Module.id, Module.revision, Module.model_id, _SCORE.label("score"))
+
+_module, _class = Module.__table__.c, ModuleClass.__table__.c
+_ROWS = Told(select(*_module), _module.id)
+_CLASSES = Told(
+    select(_class.module_id, _class.name).order_by(_class.module_id, _class.position), _class.module_id
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,11 @@ def find_seen(session: Session, module_id: str) -> Seen | None:
 
 def find_many(session: Session, module_ids: Sequence[str]) -> dict[str, Module]:
     return {row.id: row for row in session.scalars(select(Module).where(among(Module.id, module_ids)))}
+
+
+def told_of(session: Session, module_ids: Sequence[str]) -> Sequence[Any]:
+    """The rows of these ids, in any order, not to be changed."""
+    return _ROWS.rows(session, module_ids)
 
 
 def page(session: Session, wanted: ModuleSearch, request: PageRequest) -> Page[Seen]:
@@ -125,13 +136,8 @@ def f1_by_threshold(session: Session, model_id: str, form: str) -> dict[tuple[st
 
 def classes_of(session: Session, module_ids: Sequence[str]) -> dict[str, list[str]]:
     """Module id -> class names in the order of the outputs."""
-    statement = (
-        select(ModuleClass.module_id, ModuleClass.name)
-        .where(among(ModuleClass.module_id, module_ids))
-        .order_by(ModuleClass.module_id, ModuleClass.position)
-    )
     found: dict[str, list[str]] = {}
-    for module_id, name in session.execute(statement):
+    for module_id, name in _CLASSES.rows(session, module_ids):
         found.setdefault(module_id, []).append(name)
     return found
 

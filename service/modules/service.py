@@ -77,7 +77,7 @@ def describe(session: Session, module_id: str) -> ModuleView:
 
 def describe_many(session: Session, module_ids: Sequence[str]) -> list[ModuleView]:
     """What `describe` tells of each of these, in any order."""
-    return _views(session, list(repository.find_many(session, module_ids).values()))
+    return _views(session, repository.told_of(session, module_ids))
 
 
 def change(session: Session, module_id: str, patch: LabelsPatch, if_match: str | None) -> ModuleView:
@@ -219,7 +219,7 @@ def _no_module(wanted: Wanted, known: set[str]) -> NoModuleForClassError:
     )
 
 
-def _views(session: Session, modules: Sequence[Module]) -> list[ModuleView]:
+def _views(session: Session, modules: Sequence[Any]) -> list[ModuleView]:
     ids = [module.id for module in modules]
     classes, metrics = classes_of(session, ids), models.metrics_of(session, ids)
     files, labelled = artifacts.of_owners(session, ids), labels.of_owners(session, ids)

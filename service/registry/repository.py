@@ -6,14 +6,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session, aliased
 
-from service.platform.among import among
+from service.platform.among import Told
 from service.registry.tables import Label
+
+_label = Label.__table__.c
+_LABELS = Told(
+    select(_label.owner_id, _label.key, _label.value).order_by(_label.owner_id, _label.key, _label.value),
+    _label.owner_id,
+)
 
 
 def labels_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
     """(owner_id, key, value), in a stable order."""
-    statement = select(Label.owner_id, Label.key, Label.value).where(among(Label.owner_id, owner_ids))
-    return session.execute(statement.order_by(Label.owner_id, Label.key, Label.value)).all()
+    return _LABELS.rows(session, owner_ids)
 
 
 def replace_labels(session: Session, owner_id: str, labels: Sequence[Label]) -> None:
