@@ -41,6 +41,8 @@ _ONE_PUT_BYTES = 4 << 30
 # A file this recently handed out may still be read.
 _IN_USE_S = 3600
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+# boto3 asks a bucket that redirects where it is; one that redirects this, too, is asked until Python refuses.
+_FAULTS = (ClientError, BotoCoreError, Boto3Error, RecursionError)
 
 
 class S3Store:
@@ -153,7 +155,7 @@ class S3Store:
         check_free(self._scratch, min_free_bytes)
         try:
             self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}probe", Body=b"writable")
-        except (ClientError, BotoCoreError) as error:
+        except _FAULTS as error:
             raise OSError(f"the bucket refuses: {_reason(error)}") from error
 
     def _put(self, path: Path, blob: StoredBlob) -> None:
@@ -218,14 +220,16 @@ def _told(sha256: str = "") -> Iterator[None]:
     """Turn boto3's errors into ours. Raises ArtifactMissingError, UnavailableError."""
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error) as error:
+    except _FAULTS as error:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] in _ABSENT and sha256:
             raise missing(sha256) from error
         raise UnavailableError(f"The artifact store does not answer ({_reason(error)}).") from error
 
 
-def _reason(error: ClientError | BotoCoreError | Boto3Error) -> str:
+def _reason(error: Exception) -> str:
     """The store's code for it, without names or keys."""
+    if isinstance(error, RecursionError):
+        return "it redirects for ever"
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 

@@ -128,6 +128,25 @@ def test_what_says_yes_to_everything_is_no_bucket(store: S3Store, bucket: Faulty
         store.exists("0" * 64)
 
 
+def redirecting(bucket: Faulty) -> Fault:
+    """Whatever is asked is at the same address."""
+    return lambda _, __: (307, [("Location", bucket.url)], b"")
+
+
+def test_a_bucket_that_redirects_for_ever_is_away(
+    settings: Settings, store: S3Store, bucket: Faulty, digest: str
+) -> None:
+    with migrated(settings) as database, open_api(settings, database) as api, api.account("mine") as account:
+        url = account.http.get(f"/v1/models/{account.registry.train()}").json()["artifacts"][0]["url"]
+        path = f"/v1/uploads/{announce(account.http, None, CONTENT, 1 << 20)['id']}/parts/1"
+        bucket.fault = redirecting(bucket)
+        for answer in (account.http.get(url), _send(account, path), account.http.get("/readyz")):
+            assert (answer.status_code, problem(answer)["code"]) == (503, "unavailable")
+    with pytest.raises(UnavailableError, match="redirects for ever") as told:
+        store.path(digest)
+    assert cause_of(told.value) == "infra"
+
+
 def test_the_api_says_that_the_bucket_is_away(
     settings: Settings, bucket: Faulty, caplog: pytest.LogCaptureFixture
 ) -> None:
