@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.catalog import UPLOADED_ID
 from core.specs import AnySpec, EvaluateSpec, ExtractSpec, ImportModelSpec, ImportSpec, SweepSpec, TrainSpec
 from service.artifacts import service as artifacts
-from service.platform.errors import ArtifactMissingError
+from service.platform.errors import NotFoundError
 from service.platform.storage import ArtifactStore
 from service.uploads import service as uploads
 
@@ -20,7 +20,7 @@ _DATA = ("images", "labels", "dataset")
 
 
 def job_inputs(session: Session, store: ArtifactStore, spec: AnySpec) -> dict[str, Path]:
-    """Role -> readable file, as RunnerInput.files wants it. Raises ArtifactMissingError."""
+    """Role -> readable file, as RunnerInput.files wants it. Raises NotFoundError, ArtifactMissingError."""
     if isinstance(spec, ImportSpec):
         return uploads.local_parts(session, store, spec.upload_id)
     if isinstance(spec, ImportModelSpec):
@@ -78,5 +78,5 @@ def _files(session: Session, store: ArtifactStore, owner_id: str, roles: Collect
     found = artifacts.local_paths(session, store, owner_id, roles)
     missing = [role for role in roles if role not in found]
     if missing:
-        raise ArtifactMissingError(f"{owner_id} has no {missing[0]} on record.")
+        raise NotFoundError(f"{owner_id} has no {missing[0]} on record.")
     return {role: found[role] for role in roles}

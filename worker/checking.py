@@ -13,7 +13,7 @@ from service.jobs.transitions import LeaseLost
 from service.jobs.validation import Checked
 from service.platform import tracing
 from worker.context import WorkerContext
-from worker.faults import failure_of
+from worker.faults import blamed, failure_of
 from worker.heartbeat import Heartbeat
 from worker.recorder import Recorder
 from worker.supervision import Finished, Supervision, tell_trouble
@@ -80,7 +80,7 @@ def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked
     ending = None
     try:
         runner.send(job)
-        ending = supervision.watch(_LIMIT_S)
+        ending = blamed(supervision.watch(_LIMIT_S), job.files)
     finally:
         healthy = supervision.reusable and isinstance(ending, (Checked, Failed))
         context.runners.give_back(runner, healthy=healthy)

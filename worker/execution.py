@@ -27,7 +27,7 @@ from service.usage import storage
 from worker import checkpoints
 from worker.checking import run_check
 from worker.context import WorkerContext
-from worker.faults import failure_of, unrecorded
+from worker.faults import blamed, failure_of, unrecorded
 from worker.heartbeat import Heartbeat
 from worker.recorder import Recorder
 from worker.staging import Stage
@@ -95,7 +95,8 @@ class Attempt:
 
     def _compute(self) -> Outcome:
         try:
-            return self._watched(self._heartbeat.patiently(self._input))
+            job = self._heartbeat.patiently(self._input)
+            return blamed(self._watched(job), job.files)
         except LeaseLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must be told

@@ -19,7 +19,7 @@ from service.jobs.transitions import Lease, await_check, change, move, queue_aga
 
 # What this worker lacks, the one that trains may have. A name that its packages do not know is a mistake: who
 # mistypes one must not wait for a GPU to be told.
-_OF_THIS_WORKER = ("package_missing", "artifact_missing")
+_OF_THIS_WORKER = ("package_missing", "not_found")
 
 
 @dataclass(frozen=True)

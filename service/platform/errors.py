@@ -204,6 +204,10 @@ class ArtifactMissingError(ServiceError):
     code, title = "artifact_missing", "The stored content is missing"
 
 
+class ArtifactDamagedError(ArtifactMissingError):
+    code, title = "artifact_damaged", "The stored content is damaged"
+
+
 class RangeNotSatisfiableError(ServiceError):
     status, code, title = 416, "range_not_satisfiable", "The requested range is outside the content"
 

@@ -29,6 +29,7 @@ from service.platform.storage import (
     StoredBlob,
     check_free,
     checked_key,
+    damaged,
     hash_and_sync,
     is_key,
     missing,
@@ -92,7 +93,7 @@ class S3Store:
         private = self._scratch / uuid.uuid4().hex
         try:
             if not (self._fetched(sha256, private) or self._fetched(sha256, private)):
-                raise ArtifactMissingError(f"The store's content for {sha256} has another digest.")
+                raise damaged(sha256)
             self._keep(private, sha256)
         finally:
             private.unlink(missing_ok=True)

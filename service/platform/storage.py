@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from service.platform.errors import ArtifactMissingError, StoreUnsupportedError
+from service.platform.errors import ArtifactDamagedError, ArtifactMissingError, StoreUnsupportedError
 from service.platform.settings import Settings
 
 CHUNK_BYTES = 1 << 20
@@ -81,6 +81,13 @@ def checked_key(sha256: str) -> str:
 
 def missing(sha256: str) -> ArtifactMissingError:
     return ArtifactMissingError(f"The content {sha256} is on record but not in the artifact store.")
+
+
+def damaged(sha256: str) -> ArtifactDamagedError:
+    return ArtifactDamagedError(
+        f"The content {sha256} is damaged: what is in the artifact store has another digest. "
+        "`cleave verify` finds all such files; restore them from a backup."
+    )
 
 
 def open_store(settings: Settings) -> ArtifactStore:

@@ -93,7 +93,7 @@ def test_round_trip(settings: Settings, database: Database, tenant: str) -> None
             eventually(partial(has_failed, job_id))
             error = read_job(database, job_id).error
             assert error is not None
-            assert error["code"] == "artifact_missing"
+            assert (error["code"], error["cause"]) == ("not_found", "user")
 
         family = children_of(process.pid)
         assert any("worker.runner" in command_of(pid) for pid in family)

@@ -71,7 +71,7 @@ def test_a_check_that_cannot_be_prepared_says_why_and_leaves_it_to_the_training(
     spec = train_spec(architecture="torchvision:resnet18").model_dump(mode="json", exclude={"dataset"})
     with database.write() as session:
         session.execute(update(Job).where(Job.id == damaged).values(spec=spec))
-    for job_id, reason in ((lost, "artifact_missing: "), (damaged, "internal_error: KeyError")):
+    for job_id, reason in ((lost, "not_found: "), (damaged, "internal_error: KeyError")):
         execute(short, job_id)
         assert states_of(database, job_id) == ["pending", "validating", "queued"]
         told = [event.data["message"] for event in events_of(database, job_id) if event.type == "job.log"]

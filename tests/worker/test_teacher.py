@@ -25,7 +25,7 @@ TINY = {"epochs": 1, "batch_size": 32, "max_train_samples": 64, "device": "cpu"}
 def test_a_submitted_job_learns_from_the_stored_model_and_names_it(
     database: Database, tenant: str, context: WorkerContext, tmp_path: Path
 ) -> None:
-    teacher_id = _teacher(database, tenant, context, tmp_path)
+    teacher_id = stored_model(database, tenant, context, tmp_path)
     with database.write(tenant) as session:
         spec = train_spec(teacher_model_id=teacher_id, approach={"name": "standard"}, **TINY)
         job_id = submission.submit(session, tenant, spec).id
@@ -41,7 +41,7 @@ def test_a_submitted_job_learns_from_the_stored_model_and_names_it(
     assert recipe["lineage"] == {"train_job_id": job_id, "teacher_model_id": teacher_id}
 
 
-def _teacher(database: Database, tenant: str, context: WorkerContext, folder: Path) -> str:
+def stored_model(database: Database, tenant: str, context: WorkerContext, folder: Path) -> str:
     """The id of a stored model, trained in this process."""
     result = trained(StandardSpec(), folder).result
     with database.write(tenant) as session:

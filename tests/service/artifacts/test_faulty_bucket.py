@@ -11,7 +11,7 @@ import pytest
 
 from service.artifacts.collection import verify
 from service.platform import s3 as s3_store
-from service.platform.errors import ArtifactMissingError, UnavailableError
+from service.platform.errors import ArtifactDamagedError, UnavailableError
 from service.platform.s3 import S3Store
 from service.platform.settings import Settings
 from tests.fixtures.client import Account, open_api
@@ -20,7 +20,7 @@ from tests.fixtures.faulty import Answer, Fault, Faulty, answers, faulty
 from tests.fixtures.problems import problem
 from tests.fixtures.s3 import S3Server
 from tests.fixtures.uploads import announce, content_digest
-from worker.faults import cause_of
+from worker.faults import cause_of, failure_of
 
 CONTENT = os.urandom(100_000)
 DOWN = answers(500, b"<Error><Code>InternalError</Code><Message>ours</Message></Error>")
@@ -93,8 +93,9 @@ def test_what_was_damaged_on_its_way_is_fetched_again(
     settings: Settings, store: S3Store, bucket: Faulty, digest: str
 ) -> None:
     bucket.fault = damaging(2)
-    with pytest.raises(ArtifactMissingError, match="another digest"):
+    with pytest.raises(ArtifactDamagedError, match="another digest") as told:
         store.path(digest)
+    assert failure_of(told.value).cause == "internal"
     assert leftovers(settings) == []
     bucket.fault = damaging(1)
     assert store.path(digest).read_bytes() == CONTENT
