@@ -27,6 +27,7 @@ from service.platform.database import Database
 from service.platform.dependencies import CallerDep, DatabaseDep, Reader, Writer
 from service.platform.openapi import problems
 from service.platform.pagination import ListOf, PageDep
+from service.platform.streams import ListenerDep
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Prefer = Annotated[
@@ -47,7 +48,7 @@ _BODY: dict[str, Any] = {"model": JobRead}
 )
 async def create(
     spec: JobRequest,
-    caller: CallerDep,
+    caller: ListenerDep,
     database: DatabaseDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -59,10 +60,12 @@ async def create(
         submission.require_webhook(session, spec)
         return submission.submit(session, caller.tenant_id, spec)
 
-    answer = await run_in_threadpool(
-        create_once, database, caller.tenant_id, ("/v1/jobs", idempotency_key, body), submit
-    )
-    return await accepted(database, caller.tenant_id, answer, preferred_wait(prefer))
+    seconds = preferred_wait(prefer)
+    with caller.waiting(seconds):  # before anything is submitted: who is refused may ask again
+        answer = await run_in_threadpool(
+            create_once, database, caller.tenant_id, ("/v1/jobs", idempotency_key, body), submit
+        )
+        return await accepted(database, caller.tenant_id, answer, seconds)
 
 
 @router.get("", operation_id="jobs_list")
@@ -81,23 +84,25 @@ def list_jobs(
     "/{job_id}",
     operation_id="jobs_get",
     response_model=JobDetail,
-    responses={304: {"description": "Unchanged since the ETag in If-None-Match."}},
+    responses={304: {"description": "Unchanged since the ETag in If-None-Match."}, **problems(429)},
 )
 async def get(
     job_id: JobId,
-    caller: CallerDep,
+    caller: ListenerDep,
     database: DatabaseDep,
     prefer: Prefer = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """One job with its attempts. The `ETag` is its version; `Prefer: wait` holds until the end."""
-    detail, version = await until(
-        database,
-        job_id,
-        lambda: _read_detail(database, caller.tenant_id, job_id),
-        done=lambda found: found[0].is_over,
-        seconds=preferred_wait(prefer),
-    )
+    seconds = preferred_wait(prefer)
+    with caller.waiting(seconds):
+        detail, version = await until(
+            database,
+            job_id,
+            lambda: _read_detail(database, caller.tenant_id, job_id),
+            done=lambda found: found[0].is_over,
+            seconds=seconds,
+        )
     headers = {"ETag": f'"{version}"'} | ({} if detail.is_over else {"Retry-After": "2"})
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)

@@ -1,6 +1,5 @@
 """/v1/jobs/{id}/events: the same rows by polling, long polling and server-sent events."""
 
-from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
@@ -47,7 +46,7 @@ async def events(
     """What happened after event number `after`. `next_cursor` is the number to go on from."""
     over, _ = await run_in_threadpool(_find, database, listener.tenant_id, job_id)
     reader = EventReader(database, listener.tenant_id, job_id)
-    with listener.listening() if wait > 0 else nullcontext():
+    with listener.waiting(wait):
         found = await until(
             database,
             job_id,

@@ -189,7 +189,7 @@ class RateLimitedError(ServiceError):
 
 
 class TooManyStreamsError(ServiceError):
-    status, code, title, retryable = 429, "too_many_streams", "Too many event streams are open", True
+    status, code, title, retryable = 429, "too_many_streams", "Too many streams and waits are open", True
 
 
 class HeadersTooLargeError(ServiceError):

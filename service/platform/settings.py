@@ -115,7 +115,7 @@ class Settings(Diagnostics):
         description="Requests of one API key, e.g. 600/minute; none: any number.",
     )
     max_streams_per_key: int = Field(
-        100, ge=1, description="Event streams and held reads of events that one key may have open."
+        100, ge=1, description="Event streams and requests that wait that one key may have open."
     )
     audit_kept_days: float | None = Field(
         365.0, ge=1, description="Rows of the audit log older than this go; none: they stay."

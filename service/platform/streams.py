@@ -1,8 +1,8 @@
-"""How many event streams and held reads of events a key may have open in this process."""
+"""How many event streams and held requests a key may have open in this process."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -27,7 +27,8 @@ class Streams:
         """Raises TooManyStreamsError."""
         if self._open[holder] >= self._limit:
             refusal = TooManyStreamsError(
-                f"This key has {self._limit} event streams open, and may have no more; close some of them."
+                f"This key has {self._limit} streams and waiting requests open, and may have no more; "
+                "close some of them."
             )
             refusal.headers["Retry-After"] = str(_RETRY_AFTER_S)
             raise refusal
@@ -55,6 +56,10 @@ class Listener:
     def listening(self) -> AbstractContextManager[None]:
         """Raises TooManyStreamsError."""
         return self.streams.one(self.key)
+
+    def waiting(self, seconds: float) -> AbstractContextManager[None]:
+        """The same for a request that is held so long; one that is not held is not counted."""
+        return self.listening() if seconds > 0 else nullcontext()
 
 
 async def get_streams(request: Request) -> Streams:

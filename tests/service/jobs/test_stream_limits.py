@@ -1,6 +1,7 @@
 """How many event streams a key may have open: counted when they open, and when they end in whatever way."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
@@ -50,6 +51,28 @@ def test_no_more_than_may_and_again_once_one_has_ended(api: Api, account: Accoun
             with stranger.http.stream("GET", strangers) as theirs:
                 assert theirs.status_code == 200
         eventually(lambda: not refused(account.http.get(path, params=held)))
+    eventually(lambda: not api.app.state.streams._open)
+
+
+def test_who_prefers_to_wait_counts_too(api: Api, account: Account) -> None:
+    job = f"/v1/jobs/{account.http.post('/v1/jobs', json=TRAIN).json()['id']}"
+    wait, key = {"Prefer": "wait=1"}, {"Idempotency-Key": "once"}
+    with ExitStack() as others:
+        others.enter_context(account.http.stream("GET", f"{job}/events/stream"))
+        with account.http.stream("GET", f"{job}/events/stream"):
+            assert refused(account.http.get(job, headers=wait))
+            assert refused(account.http.post("/v1/jobs", json=TRAIN, headers=wait | key))
+            assert account.http.get(job).status_code == 200, "what is answered at once does not count"
+            assert len(account.http.get("/v1/jobs").json()["data"]) == 1, "the refused one made none"
+        eventually(lambda: not refused(account.http.get(job, headers=wait)))
+        assert account.http.post("/v1/jobs", json=TRAIN, headers=wait | key).status_code == 202
+    others.close()
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(account.http.get, job, headers={"Prefer": "wait=60"}) for _ in range(2)]
+        eventually(lambda: sum(api.app.state.streams._open.values()) == 2)
+        assert refused(account.http.get(f"{job}/events/stream"))
+        account.http.post(f"{job}/cancel")
+        assert [one.result().status_code for one in held] == [200, 200]
     eventually(lambda: not api.app.state.streams._open)
 
 
