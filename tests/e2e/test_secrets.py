@@ -23,6 +23,8 @@ TRAIN: dict[str, Any] = {"kind": "train", "architecture": "small_cnn", "epochs":
 SECRET_KEY = "pepper/with+signs=and%percent-0123456789"
 BUCKET_SECRET = "bucket/Secret+of=the~tests-0123456789"
 PASSWORD = "pass/word+of=a-proxy-0123456789"
+# No secret: a request's id, which the API's log and the audit log have.
+PLANTED = "planted-0123456789abcdef"
 
 
 @dataclass
@@ -72,8 +74,21 @@ def spellings(secret: str) -> set[str]:
     return found | {text.lower() for text in found}
 
 
-def use(session: Session, receiver_url: str) -> None:
-    """What users do, the right way."""
+def leaks(secrets: dict[str, str], texts: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Name, place and surroundings of each secret that is in a text, in whatever spelling."""
+    return [
+        (name, place, line[max(0, line.find(spelt) - 200) : line.find(spelt) + len(spelt) + 40])
+        for name, secret in secrets.items()
+        for spelt in spellings(secret)
+        for place, text in texts.items()
+        if spelt in text
+        for line in text.splitlines()
+        if spelt in line
+    ]
+
+
+def use(session: Session, receiver_url: str) -> str:
+    """What users do, the right way. The id of a job of theirs, which is no secret."""
     made = session.post("api_keys", {"name": "own"})
     key = session.keep("created key", made["api_key"])
     rotated = session.post(f"api_keys/{made['id']}/rotate", {"overlap_s": 300})
@@ -106,6 +121,7 @@ def use(session: Session, receiver_url: str) -> None:
         session.keep(f"presigned {path[:12]}", parse_qs(urlsplit(place).query)["X-Amz-Signature"][0])
         assert httpx.get(place).is_success
     session.ended(session.post("jobs", {**TRAIN, "dataset": "digits", "device": "cuda"}))
+    return str(job["id"])
 
 
 def misuse(session: Session, key: str) -> None:
@@ -165,13 +181,33 @@ def running(tmp_path: Path) -> Iterator[Running]:
             yield Running(up, receiver)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET_KEY,
+        SECRET_KEY.lower(),
+        quote(SECRET_KEY, safe=""),
+        quote_plus(SECRET_KEY),
+        json.dumps(f'a"{SECRET_KEY}'),
+        SECRET_KEY.encode().hex(),
+        *(base64.b64encode(b"a" * n + SECRET_KEY.encode()).decode() for n in range(4)),
+        *(base64.urlsafe_b64encode(b"a" * n + SECRET_KEY.encode() + b":z").decode() for n in range(4)),
+    ],
+)
+def test_the_search_finds_what_it_looks_for(written: str) -> None:
+    texts = {"clean": "a line\nanother", "leaking": f"a line\nGET /v1/models?key={written}&limit=3\nanother"}
+    found = leaks({"planted": SECRET_KEY, "kept": PASSWORD}, texts)
+    assert {(name, place) for name, place, _ in found} == {("planted", "leaking")}
+
+
 def test_nothing_that_is_written_down_holds_a_secret(
     running: Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
     up, receiver = running.up, running.receiver
     session = Session(up.start(), {"secret key": SECRET_KEY, "bucket": BUCKET_SECRET})
     session.keep("first key", up.key)
-    use(session, receiver.url)
+    trained = use(session, receiver.url)
+    session.http.post("/v1/webhooks", json={"url": receiver.url}, headers={"X-Request-ID": PLANTED})
     misuse(session, up.key)
     eventually(lambda: len(receiver.received) >= 2, 30)
     texts = session.told()
@@ -179,16 +215,12 @@ def test_nothing_that_is_written_down_holds_a_secret(
     up.process.wait(60)
     texts |= {str(log.relative_to(up.home)): log.read_text() for log in up.home.rglob("*.log*")}
     texts["standard error"] = capfd.readouterr().err
-    assert {"logs/api.log", "logs/dispatcher.log", "logs/worker-train.log"} <= set(texts), sorted(texts)
+    logs = {"logs/api.log", "logs/dispatcher.log", "logs/worker-train.log"}
+    assert logs <= set(texts), sorted(texts)
     assert all('"level": "debug"' in text for name, text in texts.items() if name.endswith("api.log"))
     assert any("job.done" in text for text in texts.values())
-    found = [
-        (name, place, line[max(0, line.find(spelt) - 200) : line.find(spelt) + len(spelt) + 40])
-        for name, secret in session.secrets.items()
-        for spelt in spellings(secret)
-        for place, text in texts.items()
-        if spelt in text
-        for line in text.splitlines()
-        if spelt in line
-    ]
+    # What is no secret is written down by every process, and the same search finds it in each.
+    planted = {place for _, place, _ in leaks({"job": trained, "request": PLANTED}, texts)}
+    assert {*logs, "audit", "events of a train"} <= planted
+    found = leaks(session.secrets, texts)
     assert not found, "\n".join(f"{name} in {place}: {text}" for name, place, text in found[:40])
