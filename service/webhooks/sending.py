@@ -30,7 +30,7 @@ _AT_ONCE_EACH = 4
 _CLAIMED_AT_ONCE = 16
 # Room for the slow receivers of several tenants, each of which may have twenty.
 _AT_ONCE = 256
-# Threads that read and write the database; names are looked up in others, where each may take its time.
+# Threads that read and write the database; each name is looked up in one of its own, and may take its time.
 _WRITERS = 2
 _LOOK_S = 1.0
 _STOPPING_S = 2.0
@@ -49,7 +49,6 @@ class Sender:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then give what is under way a moment to arrive."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
-        loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE, "webhooks-names"))
 
         def ring() -> None:
             with suppress(RuntimeError):  # the loop has ended

@@ -6,8 +6,10 @@ A caller chooses the address, so this is what keeps him from reaching our own ne
 import asyncio
 import ipaddress
 import socket
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
+from service.platform import daemons
 from service.platform.errors import InvalidRequestError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -41,8 +43,8 @@ def check_url(url: str, allowed: tuple[Network, ...]) -> None:
 async def resolve(url: str, allowed: tuple[Network, ...]) -> list[Address]:
     """The addresses of the URL's host, each of them fit to be sent to. Raises WebhookUrlError, OSError."""
     parts = _split(url)
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, parts.hostname, _port(parts), type=socket.SOCK_STREAM)
+    found = await asyncio.wrap_future(daemons.start(ask, "webhooks-names"))
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     for address in addresses:
         _check(parts, address, allowed)

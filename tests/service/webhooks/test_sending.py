@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -242,12 +243,12 @@ def test_the_address_that_was_checked_is_the_one_connected_to(
     answers = ["127.77.0.1", "127.0.0.1"]
     asked: list[str] = []
 
-    async def answer(_: Any, host: str, number: int, **__: Any) -> list[Any]:
+    def answer(host: str, *values: Any, **named: Any) -> list[Any]:
         asked.append(host)
-        address = answers.pop(0) if host == "rebinding.test" else host
-        return [(2, 1, 6, "", (address, number))]
+        return look_up(answers.pop(0) if host == "rebinding.test" else host, *values, **named)
 
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", answer)
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     queued(database, tenant)
     with sending(database, settings):
         assert settled(database, webhook_id, 1).state == "delivered"

@@ -1,6 +1,8 @@
 """Receivers and name servers that take their time hold up nobody else's messages."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.platform.database import Database
-from service.platform.settings import Settings
+from service.platform.settings import Settings, environment_of
 from service.tenants.service import ensure_tenant
 from service.webhooks.outcomes import Attempt
 from service.webhooks.sending import sending
@@ -90,6 +92,37 @@ def test_a_name_server_may_be_silent(
             assert len(waiting) == 80
     finally:
         over.set()
+
+
+_ASKING = """
+import socket, threading
+from service import dispatcher
+
+def answer(host, *values, **named):
+    if host != "silent.test":
+        return look_up(host, *values, **named)
+    print("asked", flush=True)
+    threading.Event().wait()
+
+look_up, socket.getaddrinfo = socket.getaddrinfo, answer
+dispatcher.main()
+"""
+
+
+def test_a_dispatcher_that_is_to_stop_waits_for_no_name_server(
+    database: Database, settings: Settings, tenant: str
+) -> None:
+    made(database, tenant, "http://silent.test:1/hook")
+    queued(database, tenant)
+    command = [sys.executable, "-c", _ASKING]
+    with subprocess.Popen(command, env=environment_of(settings), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"asked\n"
+            process.terminate()
+            assert process.wait(90) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(("asked", "least", "most"), [("60", 59, 61), ("99999", 295, 301), ("soon", 0, 6)])

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 from typing import Any
 
 import pytest
@@ -74,9 +75,9 @@ def test_other_spellings_of_loopback_are_refused_when_resolved(host: str) -> Non
 
 
 def test_one_bad_address_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def answer(*_: Any, **__: Any) -> list[Any]:
+    def answer(*_: Any, **__: Any) -> list[Any]:
         return [(2, 1, 6, "", ("8.8.8.8", 443)), (2, 1, 6, "", ("127.0.0.1", 443))]
 
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     with pytest.raises(WebhookUrlError):
         asyncio.run(resolve("https://example.com/", ()))
