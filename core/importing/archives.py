@@ -24,7 +24,11 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 # Of any file's name, where marks of direction are common; what is made a class has a stricter rule.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# What the readers of archives raise. A name that says it is UTF-8, and is not, is among it.
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile,
+    UnicodeDecodeError,
+)  # fmt: skip
 # Asked to read before the start of the file; and what bz2 raises, without a number.
 _NO_FAULT_OF_THE_DISK = (errno.EINVAL, None)
 
@@ -84,7 +88,7 @@ def is_archive(source: Readable) -> bool:
     try:
         with source() as file, tarfile.open(fileobj=_decompressed(file, Budget(0)), mode="r|"):
             return True
-    except (*_DAMAGE, OSError):
+    except (*DAMAGE, OSError):
         return False
 
 
@@ -93,7 +97,7 @@ def damage_named() -> Iterator[None]:
     """What the readers of archives raise on files that are cut short becomes DatasetCorruptError."""
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DatasetCorruptError(f"The archive is damaged or cut short: {error}") from error
     except NotImplementedError as error:
         raise DatasetCorruptError(f"The archive is damaged or of an unusual kind: {error}") from error

@@ -1,6 +1,7 @@
 """Formats that hold many images in one array: blocks of rows with their labels."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -8,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.errors import DatasetCorruptError, DatasetInvalidError
+from core.errors import CoreError, DatasetCorruptError, DatasetInvalidError
+from core.importing.limits import MAX_PIXELS
 from core.importing.sources import Overview, Sample, SplitName, require_names
 
 _MAX_CLASSES = 10_000
@@ -58,6 +60,31 @@ def require_pairs(name: str, images: int, labels: NDArray[Any]) -> None:
         raise DatasetInvalidError(f"{name}: there are {images} images and {found} labels.")
 
 
+def require_pixels(name: str, height: int, width: int) -> None:
+    """Raises DatasetInvalidError unless an image of this size can be read."""
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        most = f"1 to {MAX_PIXELS // 1_000_000} million"
+        raise DatasetInvalidError(f"{name}: an image needs {most} pixels; these are {width}x{height}.")
+
+
+@contextmanager
+def trouble_named(told: str, *others: type[Exception]) -> Iterator[None]:
+    """Whatever pickle or numpy's reader of headers raises becomes DatasetInvalidError with this message.
+
+    Both follow a stranger's bytes into many parts of Python, and nothing says what they raise there.
+
+    Args:
+        others: Not theirs.
+    """
+    passed: tuple[type[Exception], ...] = (CoreError, MemoryError, OSError, *others)
+    try:
+        yield
+    except passed:
+        raise
+    except Exception as error:
+        raise DatasetInvalidError(f"{told}: {type(error).__name__}.") from error
+
+
 def read_exactly(file: IO[bytes], size: int, name: str) -> bytes:
     """Raises DatasetCorruptError where the file ends before."""
     content = file.read(size)
@@ -72,7 +99,10 @@ def _numbered(
     """Class names, and each block's labels as positions in them. Raises DatasetInvalidError."""
     if any(block.dtype.kind not in "iuUS" for block in labels):
         raise DatasetInvalidError("Labels must be whole numbers or texts.")
-    texts = [block.astype(str) if block.dtype.kind in "US" else block for block in labels]
+    try:
+        texts = [block.astype(str) if block.dtype.kind in "US" else block for block in labels]
+    except UnicodeDecodeError as error:
+        raise DatasetInvalidError("Labels of bytes must be ASCII.") from error
     if len({block.dtype.kind in "US" for block in labels}) > 1:
         raise DatasetInvalidError("Labels must be all numbers or all texts.")
     found = np.unique(np.concatenate(texts))

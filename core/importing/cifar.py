@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import ArchiveUnsafeError, DatasetInvalidError
 from core.importing.archives import Readable, names_of, opened
-from core.importing.blocks import Block, BlockSource, require_pairs
+from core.importing.blocks import Block, BlockSource, require_pairs, trouble_named
 from core.importing.sources import SplitName
 
 _SIDE = 32
@@ -44,7 +44,8 @@ def cifar_source(source: Readable, uploaded: int, class_names: list[str] | None)
 
 def _block(read: Callable[[], tuple[NDArray[np.uint8], list[int]]], name: str, split: SplitName) -> Block:
     images, labels = read()
-    numbers = np.array(labels, dtype=np.int64)
+    with trouble_named(f"{name} has labels that are no numbers of classes"):
+        numbers = np.array(labels, dtype=np.int64)
     require_pairs(name, len(images), numbers)
     return Block(name, split, (_SIDE, _SIDE, 3), "uint8", numbers, lambda: iter(read()[0]))
 
@@ -71,11 +72,9 @@ def _named(content: dict[str, Any], name: str) -> list[str]:
 def _load(source: Readable, uploaded: int, name: str) -> dict[str, Any]:
     with opened(source, uploaded, name) as file:
         content = file.read(_MAX_BYTES)
-    try:
+    with trouble_named(f"{name} is no batch of CIFAR"):
         # Python 2 wrote them: its byte strings become texts, of which numpy takes its arrays back.
         loaded = _Unpickler(io.BytesIO(content), encoding="latin1").load()
-    except (pickle.UnpicklingError, ValueError, TypeError, EOFError, LookupError, AttributeError) as error:
-        raise DatasetInvalidError(f"{name} is no batch of CIFAR: {type(error).__name__}.") from error
     if not isinstance(loaded, dict):
         raise DatasetInvalidError(f"{name} is no batch of CIFAR.")
     return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in loaded.items()}

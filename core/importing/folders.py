@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from core.errors import DatasetInvalidError, ImportTooLargeError
 from core.importing.archives import Entry, Readable, entries
 from core.importing.limits import MAX_FILE_BYTES, Budget
-from core.importing.pictures import GREY_MODES, SUFFIXES, UNREADABLE, explain, open_image, upright
+from core.importing.pictures import (
+    GREY_MODES,
+    SUFFIXES,
+    UNREADABLE,
+    explain,
+    open_image,
+    upright,
+    upright_size,
+)
 from core.importing.sources import Overview, Sample, SplitName, require_names
 
 Folder = tuple[str, ...]
@@ -60,9 +68,10 @@ class FolderSource:
             found.count += 1
             try:
                 image = open_image(entry.read(MAX_FILE_BYTES))
+                size = upright_size(image)
             except UNREADABLE:
                 continue  # the second pass names it
-            found.sizes[image.size] += 1
+            found.sizes[size] += 1
             found.pixels[image.mode] += 1
             found.grey = found.grey and image.mode in GREY_MODES
         return folders

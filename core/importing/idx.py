@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import DatasetCorruptError, DatasetInvalidError
 from core.importing.archives import Counted, Readable, names_of, opened
-from core.importing.blocks import Block, BlockSource, read_exactly, require_pairs
+from core.importing.blocks import Block, BlockSource, read_exactly, require_pairs, require_pixels
 from core.importing.limits import Budget
 from core.importing.sources import SplitName
 
@@ -44,6 +44,7 @@ class _Files:
     def block(self, part: str, pair: dict[str, str]) -> Block:
         with self._open(pair["images"]) as file:
             count, height, width = self._header(file, _IMAGES, pair["images"])
+        require_pixels(pair["images"], height, width)
         with self._open(pair["labels"]) as file:
             (size,) = self._header(file, _LABELS, pair["labels"])
             if size > _MAX_LABELS:

@@ -8,9 +8,16 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from core.errors import DatasetCorruptError, DatasetInvalidError
-from core.importing.archives import Readable, names_of, opened
-from core.importing.blocks import Block, BlockSource, read_exactly, require_pairs
+from core.errors import DatasetInvalidError
+from core.importing.archives import DAMAGE, Readable, names_of, opened
+from core.importing.blocks import (
+    Block,
+    BlockSource,
+    read_exactly,
+    require_pairs,
+    require_pixels,
+    trouble_named,
+)
 from core.importing.sources import SplitName
 
 _KEYS: tuple[tuple[str, str, SplitName | None], ...] = (
@@ -53,11 +60,8 @@ class _Archive:
 
     def array(self, key: str) -> NDArray[Any]:
         """A small array. Raises DatasetInvalidError for pickled objects."""
-        with self.open(key) as file:
-            try:
-                return np.asarray(npy.read_array(file, allow_pickle=False))
-            except ValueError as error:
-                raise DatasetInvalidError(f"The array {key} cannot be read: {error}") from error
+        with self.open(key) as file, trouble_named(f"The array {key} cannot be read", *DAMAGE):
+            return np.asarray(npy.read_array(file, allow_pickle=False))
 
     def texts(self, key: str) -> list[str]:
         names = self.array(key)
@@ -76,6 +80,7 @@ class _Images:
         self._archive = archive
         self._shape = shape[1:]
         self.layout = _layout(key, self._shape)
+        require_pixels(key, *self.layout[:2])
 
     def rows(self) -> Iterator[NDArray[Any]]:
         """Each (H, W) or (H, W, 3), of the array's own type."""
@@ -92,10 +97,8 @@ class _Images:
 
 def _header(file: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Raises DatasetInvalidError for what is no plain array of numbers in C order."""
-    try:
+    with trouble_named(f"The array {key} has no readable header", *DAMAGE):
         shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
-    except (ValueError, KeyError) as error:
-        raise DatasetCorruptError(f"The array {key} has no readable header.") from error
     if fortran or dtype.kind not in "uifb" or len(shape) < 3:
         raise DatasetInvalidError(
             f"The array {key} must hold numbers in C order, as N x H x W, N x H x W x C or N x C x H x W."

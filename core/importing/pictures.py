@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from core.importing.limits import MAX_PIXELS
 
@@ -15,6 +15,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp", "gif"})
 GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N"})
 _MODES = GREY_MODES | {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La", "RGBa"}
+
+# Orientations of EXIF that exchange width and height.
+_LYING = (5, 6, 7, 8)
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 # Pillow warns from here on, and raises only at twice as many pixels.
@@ -33,6 +36,13 @@ def open_image(content: bytes) -> Image.Image:
     if image.mode not in _MODES:
         raise ValueError(f"pixels of kind {image.mode} are not supported")
     return image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of what `upright` makes of it, seen from the header. Raises one of UNREADABLE."""
+    # Not the format's own method: PNG's decodes the pixels where the header has no such note.
+    orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    return image.size[::-1] if orientation in _LYING else image.size
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -41,8 +41,12 @@ class Overview:
 
 
 def require_names(names: Iterable[str]) -> None:
-    """Raises DatasetInvalidError for the names of classes that no request could name."""
+    """Raises DatasetInvalidError for the names of classes that no request could name, or that two have."""
+    seen = set[str]()
     for name in names:
+        if name in seen:
+            raise DatasetInvalidError(f"Two classes have the name {name!r}.")
+        seen.add(name)
         if not 1 <= len(name) <= _LONGEST_NAME:
             raise DatasetInvalidError(f"A class needs a name of 1 to {_LONGEST_NAME} characters.")
         if hides_something(name):

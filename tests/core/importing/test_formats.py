@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from core.datasets import ImageData
 from tests.core.importing.runs import imported
@@ -49,6 +50,11 @@ def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
 def saved(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    np.save(file := io.BytesIO(), array)
     return file.getvalue()
 
 
@@ -166,3 +172,18 @@ def test_images_of_all_sizes_are_cut_and_resized(tmp_path: Path) -> None:
     found = imported(zipped(files), tmp_path / "in", image_size=16, channels=1)
     assert found.data.info.input_shape == (1, 16, 16)
     assert len(found.result.report.sizes) == 6
+
+
+def test_pictures_that_lie_are_turned_before_their_sizes_are_compared(tmp_path: Path) -> None:
+    files = {}
+    for number in range(12):
+        # A camera held upright stores half of its pictures like this.
+        lying = number % 2 == 0
+        picture = Image.fromarray(coloured(1, 16)[0]).resize((16, 12) if lying else (12, 16))
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6 if lying else 1
+        picture.save(file := io.BytesIO(), "JPEG", exif=exif)
+        files[f"{'cat' if number < 6 else 'dog'}/{number}.jpg"] = file.getvalue()
+    found = imported(zipped(files), tmp_path / "in").result
+    assert found.info.input_shape == (3, 16, 12)
+    assert (found.report.sizes, found.report.corrupt) == ({"12x16": 12}, 0)

@@ -24,7 +24,7 @@ from core.importing import limits
 from core.importing.archives import safe_parts
 from core.reports import FailureReport, ResultReport
 from tests.core.importing.runs import imported, limited, refused
-from tests.core.importing.test_formats import coloured, idx, saved, tarred
+from tests.core.importing.test_formats import coloured, idx, npy, saved, tarred
 from tests.fixtures.uploads import digit_pictures, png, zipped
 
 GOOD = digit_pictures(["cat", "dog"], 20)
@@ -197,6 +197,7 @@ BAD_ARRAYS: dict[str, dict[str, Any]] = {
     "fractional label": {"y": np.arange(8) / 2},
     "rare class": {"y": np.array([0, 0, 0, 0, 0, 0, 0, 1])},
     "complex": {"x": np.zeros((8, 8, 8), np.complex64)},
+    "no text": {"y": np.array([b"a", b"\xff"] * 4)},
 }
 
 
@@ -259,17 +260,12 @@ def test_the_kernel_limits_what_a_header_makes_us_ask_for(tmp_path: Path) -> Non
     assert (report.code, report.cause, told) == ("import_too_large", "user", "")
 
 
-def npy(array: Any) -> bytes:
-    np.save(file := io.BytesIO(), array)
-    return file.getvalue()
-
-
-def _patched(at: bytes, offset: int, value: bytes) -> bytes:
-    """A good zip with some bytes of its first record of this kind changed."""
-    content = bytearray(zipped(GOOD))
-    place = content.index(at) + offset
-    content[place : place + len(value)] = value
-    return bytes(content)
+def _patched(at: bytes, offset: int, value: bytes, old: bytes = b"", new: bytes = b"") -> bytes:
+    """A good zip with some bytes of its first record of this kind changed, and behind it `old` by `new`."""
+    content = zipped(GOOD)
+    place = content.index(at)
+    record = content[place : place + offset] + value + content[place + offset + len(value) :]
+    return content[:place] + (record.replace(old, new, 1) if old else record)
 
 
 @pytest.mark.parametrize(
@@ -278,9 +274,10 @@ def _patched(at: bytes, offset: int, value: bytes) -> bytes:
         (b"PK\x05\x06" + bytes(18), "dataset_invalid"),
         (_patched(b"PK\x01\x02", 6, b"\x6f\x00"), "dataset_corrupt"),
         (_patched(b"PK\x01\x02", 8, b"\x20\x00"), "dataset_corrupt"),
+        (_patched(b"PK\x01\x02", 9, b"\x08", b"cat/", b"\xff\xfe\xfd/"), "dataset_corrupt"),
         (_patched(b"PK\x05\x06", 16, b"\x00\x00\x00\x0f"), "dataset_corrupt"),
     ],
-    ids=["no files", "version 11.1", "patched data", "directory far behind"],
+    ids=["no files", "version 11.1", "patched data", "name that is no UTF-8", "directory far behind"],
 )
 def test_odd_zip_files_are_refused_and_no_fault_of_ours(content: bytes, code: str, tmp_path: Path) -> None:
     assert refused(content, tmp_path / "in").code == code
