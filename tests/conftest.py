@@ -17,6 +17,7 @@ from tests.fixtures.database import (
     postgres_url,
     settings_for,
 )
+from tests.fixtures.lending import Lender
 from tests.fixtures.redis import redis_answers, redis_prefix
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -85,10 +86,17 @@ def postgres_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         yield url.rpartition("/")[2]
 
 
+@pytest.fixture(scope="session")
+def _postgres_databases(postgres_template: str) -> Iterator[Lender]:
+    lender = Lender(postgres_template)
+    yield lender
+    lender.close()
+
+
 @pytest.fixture
-def postgres_database(postgres_template: str) -> Iterator[str]:
+def postgres_database(_postgres_databases: Lender) -> Iterator[str]:
     """The URL of a migrated PostgreSQL database that this test alone has."""
-    with postgres_url(postgres_template) as url:
+    with _postgres_databases.lend() as url:
         yield url
 
 
