@@ -20,6 +20,7 @@ from service.platform.requests import RequestFrame
 from service.platform.settings import Settings
 from service.platform.shared import Shared
 from service.platform.storage import open_store
+from service.platform.store_check import StoreCheck
 from service.platform.streams import Streams
 from service.platform.traffic import Traffic, TrafficCounter
 from service.platform.version import service_version
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(settings)
     app.state.traffic = Traffic()
     app.state.store = open_store(settings)
+    app.state.store_check = StoreCheck(app.state.store, settings)
     app.state.pepper = load_pepper(settings)
     app.state.callers = Recent[str, Caller](_CALLER_KNOWN_S, _CALLERS_KNOWN)
     app.state.shared = Shared()

@@ -67,7 +67,7 @@ def serve(settings: Settings, listener: socket.socket, on_ready: Callable[[], No
 def _tell_what_is_missing(app: FastAPI) -> None:
     """Once, at the start: a wrong setting shows in the log before the first request."""
     state = app.state
-    checks = health.check_parts(state.database, state.store, state.settings)
+    checks = health.check_parts(state.database, state.store_check)
     if all(found == "ok" for found in checks.values()):
         _LOG.info("ready")
 

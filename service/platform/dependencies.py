@@ -18,6 +18,7 @@ from service.platform.recent import Recent
 from service.platform.scopes import scope_for
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore
+from service.platform.store_check import StoreCheck
 from service.tenants import keys, repository
 from service.tenants.service import Caller, default_caller
 
@@ -35,6 +36,10 @@ async def get_store(request: Request) -> ArtifactStore:
     return cast(ArtifactStore, request.app.state.store)
 
 
+async def get_store_check(request: Request) -> StoreCheck:
+    return cast(StoreCheck, request.app.state.store_check)
+
+
 async def get_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
@@ -46,6 +51,7 @@ async def get_pepper(request: Request) -> bytes:
 PepperDep = Annotated[bytes, Depends(get_pepper)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 StoreDep = Annotated[ArtifactStore, Depends(get_store)]
+StoreCheckDep = Annotated[StoreCheck, Depends(get_store_check)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 

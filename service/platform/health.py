@@ -1,6 +1,5 @@
 """/, /docs, /livez, /readyz and /version: for load balancers and people; no API key."""
 
-import errno
 import logging
 from typing import Any
 
@@ -13,11 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from service import migrate
 from service.platform import reference
 from service.platform.database import Database, reason_of
-from service.platform.dependencies import DatabaseDep, SettingsDep, StoreDep
+from service.platform.dependencies import DatabaseDep, StoreCheckDep
 from service.platform.errors import UnavailableError
 from service.platform.openapi import problems
-from service.platform.settings import Settings
-from service.platform.storage import ArtifactStore
+from service.platform.store_check import StoreCheck
 from service.platform.version import service_version
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +35,6 @@ _ROOT: dict[str, Any] = {
         "ready": "/readyz",
     },
 }
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Root(BaseModel):
@@ -99,20 +96,20 @@ def live() -> Alive:
 
 
 @router.get("/readyz", operation_id="operation_readyz", responses=problems(503))
-def ready(database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Ready:
+def ready(database: DatabaseDep, store: StoreCheckDep) -> Ready:
     """Requests can be served: the database answers, its schema is this version's, artifacts can be stored."""
-    checks = check_parts(database, store, settings)
+    checks = check_parts(database, store)
     failed = [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
     if failed:
         raise UnavailableError("; ".join(failed), checks=checks)
     return Ready(status="ready", checks=checks)
 
 
-def check_parts(database: Database, store: ArtifactStore, settings: Settings) -> dict[str, str]:
+def check_parts(database: Database, store: StoreCheck) -> dict[str, str]:
     """Each part and "ok" or what is wrong with it. The reason goes to the log: it names hosts and folders."""
     checks = {"database": _check_database(database)}
     checks["schema"] = _check_schema(database) if checks["database"] == "ok" else "not checked"
-    checks["artifact_store"] = _check_store(store, settings.min_free_mib)
+    checks["artifact_store"] = store.state()
     return checks
 
 
@@ -145,14 +142,3 @@ def _check_schema(database: Database) -> str:
     state = f"{'has no tables' if revision is None else f'is at {revision}'}; run `cleave db upgrade`"
     _LOG.warning("not ready: the schema %s", state)
     return state
-
-
-def _check_store(store: ArtifactStore, min_free_mib: int) -> str:
-    try:
-        store.check_writable(min_free_mib << 20)
-    except OSError as error:
-        _LOG.warning("not ready: the artifact store takes nothing: %s", error)
-        if error.errno in _FULL:
-            return f"is full ({error.strerror})"
-        return f"cannot be written ({type(error).__name__})"
-    return "ok"

@@ -109,7 +109,7 @@ class TestFramework:
                     "INSERT INTO tenants (id, name, created_at) VALUES ('ten_x', 'x', 'not a time')"
                 )
                 connection.exec_driver_sql("DELETE FROM tenants WHERE name = 'default'")
-            api.app.state.store = None
+            api.app.state.store_check = None
             answer = http.get("/readyz")
         body = problem(answer)
         assert (body["status"], body["code"]) == (500, "internal_error")

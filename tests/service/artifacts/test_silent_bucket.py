@@ -12,6 +12,7 @@ import pytest
 from tests.fixtures.client import Account, open_api
 from tests.fixtures.database import migrated, settings_for
 from tests.fixtures.faulty import Answer, faulty
+from tests.fixtures.problems import problem
 from tests.fixtures.s3 import S3Server
 from tests.fixtures.uploads import announce
 from tests.fixtures.waiting import eventually
@@ -34,6 +35,31 @@ def bundle(account: Account) -> Callable[[httpx.Client], httpx.Response]:
 def part(account: Account) -> Callable[[httpx.Client], httpx.Response]:
     url = f"/v1/uploads/{announce(account.http, None, CONTENT, 1024)['id']}/parts/1"
     return lambda http: http.put(url, content=CONTENT)
+
+
+def test_whether_it_is_ready_is_told_meanwhile_and_one_thread_waits(s3: S3Server, tmp_path: Path) -> None:
+    over, waiting = threading.Event(), list[str]()
+
+    def silent(method: str, pass_on: Callable[[], Answer]) -> Answer:
+        waiting.append(method)
+        over.wait(120)
+        return pass_on()
+
+    with faulty(s3.endpoint) as bucket:
+        settings = settings_for(tmp_path, **{**s3.bucket(uuid.uuid4().hex), "s3_endpoint_url": bucket.url})
+        with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
+            assert http.get("/readyz").status_code == 200
+            bucket.fault, http.timeout = silent, httpx.Timeout(120)
+            try:
+                with ThreadPoolExecutor(8) as pool:
+                    answers = list(pool.map(lambda _: http.get("/readyz"), range(8)))
+                assert not over.is_set()
+                for answer in answers:
+                    assert problem(answer)["checks"]["artifact_store"] == "does not answer"
+                assert len(waiting) <= 4, "tries of one request"
+            finally:
+                over.set()
+            eventually(lambda: http.get("/readyz").status_code == 200, 60)
 
 
 @pytest.mark.parametrize("prepare", [download, bundle, part])
