@@ -97,6 +97,8 @@ async def take_part(
 
     size = await run_in_threadpool(expected)
     blob = await receive(request, into.settings, into.store, size)
+    # Where this refuses, what is stored stays until it is collected: the same bytes may just have been stored
+    # as a part of another upload, whose row is not written yet, and nothing tells the two apart.
     await run_in_threadpool(record, blob)
     return Response(status_code=204, headers={"ETag": f'"{blob.sha256}"'})
 

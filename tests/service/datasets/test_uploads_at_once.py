@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,10 @@ from service.datasets import uploading
 from service.models import importing
 from service.models.schemas import ModelImport
 from service.platform.clock import db_now
+from service.platform.holding import changing
+from service.platform.storage import open_store
 from service.uploads import repository
+from service.uploads import service as uploads
 from service.uploads.tables import Upload, UploadPart
 from tests.fixtures.client import Account, Api
 from tests.fixtures.problems import problem
@@ -58,6 +62,28 @@ def test_what_is_completed_stays_as_it_was(api: Api, account: Account, path: str
     )
     assert problem(answer)["code"] == "upload_completed"
     assert first_part(api, path) == before
+
+
+def test_what_a_refused_part_leaves_may_be_part_of_another(
+    api: Api, account: Account, path: str, tmp_path: Path
+) -> None:
+    """So it stays until it is collected."""
+    _, _, _, dataset_id, _, upload_id = path.split("/")
+    other = opened(account).rpartition("/")[2]
+    staged, store = tmp_path / "part", open_store(api.settings)
+    staged.write_bytes(bytes(SIZE))
+    stored = store.ingest(staged)  # by the other's request, which is about to record it
+    answer = meanwhile(
+        api,
+        account,
+        lambda session: uploading.complete(session, dataset_id, upload_id),
+        lambda: replace_first(account, path),
+    )
+    assert problem(answer)["code"] == "upload_completed"
+    assert answer.request.headers["Content-Digest"] == content_digest(bytes(SIZE))["Content-Digest"]
+    with api.database.write(account.tenant_id) as session:
+        uploads.record_part(session, uploads.find(session, other, changing), 1, stored)
+    assert store.path(stored.sha256).read_bytes() == bytes(SIZE)
 
 
 def test_what_a_model_is_made_of_stays_as_it_was(api: Api, account: Account) -> None:
