@@ -1,6 +1,6 @@
 """Training: a network from scratch, its class statistics, its figures on held-out data, its files."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from core.artifacts import PROGRAM, RECIPE, STATISTICS, WEIGHTS, save_network, s
 from core.datasets import ImageData, StopRequest, batches, stoppable
 from core.devices import deterministic_algorithms, resolve_device
 from core.distillation import teacher_of
+from core.errors import AnswersNotFiniteError
 from core.evaluation import classification_metrics, multiply_accumulates, parameter_count, predict
 from core.export import export_program
 from core.initial_weights import InitialWeights, initial_of, lineage_of
-from core.reports import AnyReport, Progress, ResultReport, RunnerInput
+from core.reports import AnyReport, LogReport, Progress, ResultReport, RunnerInput
 from core.results import MetricValue, TrainResult
 from core.specs import TrainSpec
 from core.statistics import ClassStatistics
@@ -56,7 +57,7 @@ def run(job: RunnerInput, spec: TrainSpec, should_stop: StopRequest) -> Iterator
         statistics = _statistics(spec, data, network, device, should_stop)
         network = create_approach(spec.approach).finish(network)
         yield Progress(phase="evaluate", step=0, total=1)
-        metrics = _metrics(network, data, device, should_stop)
+        metrics = yield from _metrics(network, data, device, should_stop)
     yield Progress(phase="save", step=0, total=1)
     made = _Made(network.cpu(), statistics, metrics)
     yield ResultReport(result=_save(job, spec, data, made, initial))
@@ -74,13 +75,26 @@ def _statistics(
 
 def _metrics(
     network: fx.GraphModule, data: ImageData, device: torch.device, should_stop: StopRequest
-) -> list[MetricValue]:
+) -> Generator[AnyReport, None, list[MetricValue]]:
+    """The figures of both splits, without those of one to which an answer is no number.
+
+    The weights are there by now, and may be good for every other image: one must not cost the training.
+    Raises AnswersNotFiniteError where nothing can be told of either.
+    """
     names = data.info.class_names
     metrics: list[MetricValue] = []
+    refusal: AnswersNotFiniteError | None = None
     for split in SPLITS:
         part = data.split(split)
-        logits = predict(network, part, data.info, device, should_stop)
-        metrics += classification_metrics(logits, part.labels, range(len(names)), names, split)
+        try:
+            logits = predict(network, part, data.info, device, should_stop)
+        except AnswersNotFiniteError as error:
+            refusal = error
+            yield LogReport(level="warning", message=f"no figures on {split} data: {error}")
+        else:
+            metrics += classification_metrics(logits, part.labels, range(len(names)), names, split)
+    if refusal is not None and not metrics:
+        raise refusal
     return metrics
 
 
