@@ -45,9 +45,19 @@ def rename(session: Session, model: Model, name: str | None) -> None:
     if name == model.name:
         return
     repository.drop_aliases(session, model.id)
-    model.name = name
-    model.version = None if name is None else repository.next_version(session, model.tenant_id, name)
+    version = None if name is None else repository.next_version(session, model.tenant_id, name)
+    # Together: the version it had may be another model's in the new name.
+    model.name, model.version = name, version
     session.flush()
+
+
+def hold(session: Session, tenant_id: str, name: str) -> None:
+    """Nobody else moves an alias of the name or gives it a version until this transaction ends.
+
+    Before models are locked: whoever moves an alias waits in this order.
+    """
+    repository.ensure_name(session, tenant_id, name)
+    repository.lock_name(session, tenant_id, name)
 
 
 def holder(session: Session, model: Model, alias: str) -> list[str]:

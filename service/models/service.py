@@ -62,6 +62,8 @@ def describe_many(session: Session, model_ids: Sequence[str]) -> list[ModelView]
 
 def change(session: Session, model_id: str, patch: ModelPatch, if_match: str | None) -> ModelView:
     """Change name and labels of the model that the caller has seen. Raises PreconditionFailedError."""
+    if patch.name is not None:
+        names.hold(session, get(session, model_id).tenant_id, patch.name)
     model = _seen(session, model_id, if_match)
     if "name" in patch.model_fields_set:
         names.rename(session, model, patch.name)

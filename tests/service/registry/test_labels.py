@@ -129,6 +129,13 @@ class TestNames:
         classes = account.http.get("/v1/models/digits@1/classes").json()["data"]
         assert [len(c["metrics"]) for c in classes] == [1, 0, 0]
 
+    def test_another_name_gives_its_next_version(self, account: Account, named: Callable[..., str]) -> None:
+        """Also where the version it has in the one is another model's in the other."""
+        named("digits"), named("digits")
+        model_id = named("other")
+        renamed = account.http.patch(f"/v1/models/{model_id}", json={"name": "digits"})
+        assert (renamed.status_code, renamed.json()["version"]) == (200, 3)
+
     def test_another_name_leaves_the_aliases_behind(
         self, account: Account, named: Callable[..., str]
     ) -> None:
