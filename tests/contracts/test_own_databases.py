@@ -1,6 +1,8 @@
 """A test's database is its own: it holds nothing of another test, whichever came first."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -63,6 +65,25 @@ class TestLending:
             with connected(make_url(again).database) as connection:
                 assert itself(connection) == first
         earlier.close()
+
+    def test_who_connects_again_and_again_cannot_keep_it(self, lender: Lender) -> None:
+        ended = threading.Event()
+
+        def insist(name: str | None) -> None:
+            while not ended.is_set():
+                with suppress(psycopg.OperationalError):
+                    connected(name).execute("SELECT pg_sleep(60)")
+
+        for _ in range(3):
+            with lender.lend() as url:
+                name = make_url(url).database
+                threads = [threading.Thread(target=insist, args=(name,), daemon=True) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+            ended.set()
+            for thread in threads:
+                thread.join()
+            ended.clear()
 
     def test_one_with_other_tables_is_not_lent_again(self, lender: Lender) -> None:
         with lender.lend() as url, connected(make_url(url).database) as connection:
