@@ -80,7 +80,7 @@ def _look(context: WorkerContext, claim: Claim, heartbeat: Heartbeat) -> Checked
     ending = None
     try:
         runner.send(job)
-        ending = blamed(supervision.watch(_LIMIT_S), job.files)
+        ending = blamed(supervision.watch(_LIMIT_S), job.files, context.store)
     finally:
         healthy = supervision.reusable and isinstance(ending, (Checked, Failed))
         context.runners.give_back(runner, healthy=healthy)

@@ -96,7 +96,7 @@ class Attempt:
     def _compute(self) -> Outcome:
         try:
             job = self._heartbeat.patiently(self._input)
-            return blamed(self._watched(job), job.files)
+            return blamed(self._watched(job), job.files, self._context.store)
         except LeaseLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must be told

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from service.jobs.endings import Failed
 from service.platform.database import is_full
 from service.platform.errors import ServiceError
-from service.platform.storage import damaged
+from service.platform.storage import ArtifactStore, damaged
 from worker.staging import no_room
 
 _LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def failure_of(error: Exception) -> Failed:
     return Failed("internal_error", f"{type(error).__name__}; the worker's log has more.", cause)
 
 
-def blamed(ending: T, files: Mapping[str, str]) -> T | Failed:
+def blamed(ending: T, files: Mapping[str, str], store: ArtifactStore) -> T | Failed:
     """The ending of a runner that was given these files; where one is damaged, that is what failed.
 
     Asked only when a runner has failed: whatever it says of a damaged file, the caller did not damage it.
@@ -41,6 +41,7 @@ def blamed(ending: T, files: Mapping[str, str]) -> T | Failed:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != path.name:  # the store names content by its digest
+                store.forget_copy(path.name)
                 return failure_of(damaged(path.name))
     return ending
 

@@ -51,6 +51,9 @@ class LocalStore:
             raise missing(sha256)
         return located
 
+    def forget_copy(self, sha256: str) -> None:
+        """There are no copies."""
+
     def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         path = self.path(sha256)
         return _read_range(path, start, path.stat().st_size if length is None else length)

@@ -99,6 +99,9 @@ class S3Store:
             private.unlink(missing_ok=True)
         return cached
 
+    def forget_copy(self, sha256: str) -> None:
+        (self._cache / checked_key(sha256)).unlink(missing_ok=True)
+
     def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         if length is None:
             return self._read(sha256, **({"Range": f"bytes={start}-"} if start else {}))
@@ -142,7 +145,7 @@ class S3Store:
             return False
         with _told(sha256):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(sha256))
-        (self._cache / sha256).unlink(missing_ok=True)
+        self.forget_copy(sha256)
         return True
 
     def tidy(self, min_age_s: float) -> None:

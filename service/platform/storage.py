@@ -45,6 +45,9 @@ class ArtifactStore(Protocol):
     def path(self, sha256: str) -> Path:
         """A local, readable file with this content. Raises ArtifactMissingError."""
 
+    def forget_copy(self, sha256: str) -> None:
+        """Let go of a local copy that is damaged, where `path` keeps copies: it is fetched again."""
+
     def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """`length` bytes from `start`, or all, in chunks. Raises ArtifactMissingError before the first."""
 

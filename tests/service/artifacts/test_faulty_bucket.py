@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from service.artifacts.collection import verify
+from service.jobs.endings import Failed
 from service.platform import s3 as s3_store
 from service.platform.errors import ArtifactDamagedError, UnavailableError
 from service.platform.s3 import S3Store
@@ -20,7 +21,7 @@ from tests.fixtures.faulty import Answer, Fault, Faulty, answers, faulty
 from tests.fixtures.problems import problem
 from tests.fixtures.s3 import S3Server
 from tests.fixtures.uploads import announce, content_digest
-from worker.faults import cause_of, failure_of
+from worker.faults import blamed, cause_of, failure_of
 
 CONTENT = os.urandom(100_000)
 DOWN = answers(500, b"<Error><Code>InternalError</Code><Message>ours</Message></Error>")
@@ -98,6 +99,17 @@ def test_what_was_damaged_on_its_way_is_fetched_again(
     assert failure_of(told.value).cause == "internal"
     assert leftovers(settings) == []
     bucket.fault = damaging(1)
+    assert store.path(digest).read_bytes() == CONTENT
+
+
+def test_a_copy_that_was_damaged_here_is_fetched_again(store: S3Store, digest: str) -> None:
+    copy, failed = store.path(digest), Failed("artifact_invalid", "The runner said so.", "user")
+    assert blamed(failed, {"weights": str(copy)}, store) is failed
+    copy.chmod(0o644)
+    copy.write_bytes(CONTENT[:-1])
+    told = blamed(failed, {"weights": str(copy)}, store)
+    assert isinstance(told, Failed)
+    assert (told.code, told.cause) == ("artifact_damaged", "internal")
     assert store.path(digest).read_bytes() == CONTENT
 
 
