@@ -87,16 +87,17 @@ def postgres_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def _postgres_databases(postgres_template: str) -> Iterator[Lender]:
+def postgres_databases(postgres_template: str) -> Iterator[Lender]:
+    """Migrated PostgreSQL databases to borrow."""
     lender = Lender(postgres_template)
     yield lender
     lender.close()
 
 
 @pytest.fixture
-def postgres_database(_postgres_databases: Lender) -> Iterator[str]:
+def postgres_database(postgres_databases: Lender) -> Iterator[str]:
     """The URL of a migrated PostgreSQL database that this test alone has."""
-    with _postgres_databases.lend() as url:
+    with postgres_databases.lend() as url:
         yield url
 
 

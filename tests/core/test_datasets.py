@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from core.catalog import DATASETS, DatasetInfo
@@ -38,6 +37,8 @@ class TestDigits:
 
     def test_the_images_are_those_of_scikit_learn(self) -> None:
         """It is not asked for them, which would take longer than reading them."""
+        from sklearn.datasets import load_digits
+
         bundle, found = load_digits(), read_digits()
         assert torch.equal(found.labels, torch.from_numpy(bundle.target).long())
         grey = found.images.squeeze(1) * (16 / 255)

@@ -8,7 +8,8 @@ import pytest
 import structlog
 
 from tests.fixtures.client import Account, Api, open_api
-from tests.fixtures.database import migrated, postgres_url, settings_for
+from tests.fixtures.database import migrated, settings_for
+from tests.fixtures.lending import Lender
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +27,8 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     values: dict[str, object] = {}
     with ExitStack() as stack:
         if request.param == "postgresql":
-            template = request.getfixturevalue("postgres_template")
-            values["database_url"] = stack.enter_context(postgres_url(template))
+            databases: Lender = request.getfixturevalue("postgres_databases")
+            values["database_url"] = stack.enter_context(databases.lend())
         settings = settings_for(tmp_path_factory.mktemp("api"), **values)
         database = stack.enter_context(migrated(settings))
         yield stack.enter_context(open_api(settings, database))

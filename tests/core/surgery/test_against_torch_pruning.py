@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch_pruning
 from torch import nn
 
 from core.architectures import create
@@ -16,6 +15,8 @@ from tests.fixtures.networks import IMAGE, Chain, Concatenated, FlattenChain, Re
 
 
 def readers_by_torch_pruning(model: nn.Module, unit: str, batch: torch.Tensor) -> set[str]:
+    import torch_pruning  # here: it brings torchvision, which takes seconds
+
     graph: Any = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=batch)
     conv = model.get_submodule(unit)
     group = graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, idxs=[0])
@@ -58,6 +59,8 @@ Group = tuple[frozenset[str], frozenset[str]]
 
 def groups_of(model: nn.Module, batch: torch.Tensor) -> set[Group]:
     """The convolutions that write one channel space, and the layers that read it."""
+    import torch_pruning
+
     graph: Any = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=batch)
     names, groups = {layer: name for name, layer in model.named_modules()}, set[Group]()
     write, read = (

@@ -10,7 +10,8 @@ import pytest
 from service.platform.settings import Settings
 from service.platform.storage import ArtifactStore, open_store
 from tests.fixtures.client import Api, open_api
-from tests.fixtures.database import migrated, postgres_url, settings_for
+from tests.fixtures.database import migrated, settings_for
+from tests.fixtures.lending import Lender
 from tests.fixtures.s3 import S3Server, s3_server
 
 
@@ -28,8 +29,8 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     values: dict[str, object] = {}
     with ExitStack() as stack:
         if request.param == "postgresql":
-            template = request.getfixturevalue("postgres_template")
-            values["database_url"] = stack.enter_context(postgres_url(template))
+            databases: Lender = request.getfixturevalue("postgres_databases")
+            values["database_url"] = stack.enter_context(databases.lend())
         if request.param == "s3":
             server: S3Server = request.getfixturevalue("s3")
             values |= server.bucket(f"api-{uuid.uuid4().hex}")
