@@ -31,7 +31,7 @@ _METRICS = Told(
     _metric.owner_id,
 )
 _alias = ModelAlias.__table__.c
-_ALIASES = Told(select(_alias.model_id, _alias.alias).order_by(_alias.alias), _alias.model_id)
+_ALIASES = Told(select(_alias.model_id, _alias.alias), _alias.model_id)
 
 
 # `what`: the model, or what is read of it.
@@ -103,7 +103,7 @@ def drop_aliases(session: Session, model_id: str, alias: str | None = None) -> l
 def aliases_of(session: Session, model_ids: Sequence[str]) -> dict[str, list[str]]:
     """Model id -> aliases, in alphabetical order, of those that have any."""
     found: dict[str, list[str]] = {}
-    for model_id, alias in _ALIASES.rows(session, model_ids):
+    for model_id, alias in sorted(_ALIASES.rows(session, model_ids)):  # not by the database's language
         found.setdefault(model_id, []).append(alias)
     return found
 

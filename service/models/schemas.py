@@ -11,6 +11,7 @@ from core.catalog import ArchitectureInfo
 from core.specs import Identifier, ImportModelOptions
 from service.artifacts.schemas import ArtifactView
 from service.models.words import ModelName
+from service.platform.answers import InOneOrder
 from service.platform.openapi import DIGEST_EXAMPLE
 from service.registry.labels import MAX_PAIRS, MAX_TAGS, Key, LabelsPatch, Tag, Value
 from service.registry.search import Bounds, ClassFilter, Origin
@@ -109,11 +110,11 @@ class ModelView(BaseModel):
     dataset_digest: str | None = Field(description="sha256 over images, labels and splits.")
     classes: list[str] = Field(description="In the order of the outputs.")
     input_shape: list[int]
-    units: dict[str, int] = Field(description="Masked layers and their neurons.")
+    units: InOneOrder[int] = Field(description="Masked layers and their neurons.")
     parameters: int
     flops: int = Field(description="Multiply-accumulate operations for one image.")
     seed: int | None = Field(description="Null: imported.")
-    versions: dict[str, str]
+    versions: InOneOrder[str]
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
     created_at: datetime

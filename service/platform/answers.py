@@ -2,8 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, TypeVar, cast
 
+from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -14,6 +15,18 @@ from service.platform.links import tell_next
 KEPT_BYTES = 64 << 20
 # What a kept answer weighs beside its body: key, tag, and the objects around them.
 _OVERHEAD_BYTES = 600
+
+
+ValueT = TypeVar("ValueT")
+
+
+def _in_one_order(found: dict[str, ValueT]) -> dict[str, ValueT]:
+    return dict(sorted(found.items(), key=lambda item: (len(item[0].encode()), item[0])))
+
+
+# PostgreSQL keeps the keys of a JSON value in this order, SQLite as they came: from both, and from one that
+# was restored from the other, the same is answered under the same tag.
+InOneOrder = Annotated[dict[str, ValueT], AfterValidator(_in_one_order)]
 
 
 @dataclass(frozen=True, slots=True)

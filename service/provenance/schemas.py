@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.models.schemas import MODEL_EXAMPLE, MetricView
 from service.modules.schemas import MODULE_EXAMPLE
+from service.platform.answers import InOneOrder
 from service.platform.openapi import DIGEST_EXAMPLE
 
 Kind = Literal["model", "module", "composition"]
@@ -62,7 +63,7 @@ class MadeBy(BaseModel):
     spec_sha256: str = Field(description="Digest of what was asked for.")
     seed: int | None = Field(description="Null where no chance is involved.")
     attempt: int = Field(description="Which attempt succeeded: GET /v1/jobs/{id}/attempts.")
-    versions: dict[str, str] = Field(description="Of the code that computed it.")
+    versions: InOneOrder[str] = Field(description="Of the code that computed it.")
     finished_at: datetime | None
 
 

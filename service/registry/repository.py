@@ -10,15 +10,12 @@ from service.platform.among import Told
 from service.registry.tables import Label
 
 _label = Label.__table__.c
-_LABELS = Told(
-    select(_label.owner_id, _label.key, _label.value).order_by(_label.owner_id, _label.key, _label.value),
-    _label.owner_id,
-)
+_LABELS = Told(select(_label.owner_id, _label.key, _label.value), _label.owner_id)
 
 
 def labels_of(session: Session, owner_ids: Sequence[str]) -> Sequence[Any]:
-    """(owner_id, key, value), in a stable order."""
-    return _LABELS.rows(session, owner_ids)
+    """(owner_id, key, value), in an order that is the same in every database, whatever its language."""
+    return sorted(_LABELS.rows(session, owner_ids))
 
 
 def replace_labels(session: Session, owner_id: str, labels: Sequence[Label]) -> None:

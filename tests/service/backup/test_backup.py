@@ -98,6 +98,13 @@ class TestQuiet:
             == before.headers["ETag"]
             == f'"{hashlib.sha256(after.content).hexdigest()}"'
         )
+        for model in account.http.get("/v1/models").json()["data"]:
+            for path in (f"/v1/models/{model['id']}", f"/v1/models/{model['id']}/bundle"):
+                tags = [
+                    httpx.get(url + path, headers=account.http.headers).headers["ETag"]
+                    for url in (str(account.http.base_url), again.url)
+                ]
+                assert tags[0] == tags[1]
         Registry(again.database, again.settings, account.tenant_id).train()
         with again.database.read(account.tenant_id) as session:
             assert session.scalar(select(func.count(Model.id))) == 3

@@ -30,7 +30,11 @@ class TestLineage:
         assert origin["made_by"] == of_model["made_by"]
         made_by = origin["made_by"]
         assert (made_by["job_id"], made_by["spec_sha256"]) == (job["id"], job["spec_sha256"])
-        assert (made_by["seed"], made_by["attempt"], made_by["versions"]) == (0, 1, {"torch": "2"})
+        assert (made_by["seed"], made_by["attempt"], made_by["versions"]) == (
+            0,
+            1,
+            {"cleave": "1", "torch": "2"},
+        )
         assert of_model["modules"] == {"total": 2, "ids": [dog, cat]}
         assert of_model["compositions"] == {"total": 1, "ids": [composition]}
 
