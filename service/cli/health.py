@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from service.cli import output
-from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
+from service.cli.session import DataDirOption, JsonFlag, installed_settings, reported_errors
 
 
 def health(
@@ -20,7 +20,7 @@ def health(
         from service.jobs import alive
         from service.platform.database import Database
 
-        database = Database(local_settings(data_dir=data_dir))
+        database = Database(installed_settings(data_dir))
         try:
             with database.read() as session:
                 if process == "dispatcher":

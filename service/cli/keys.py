@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli import output
-from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
+from service.cli.session import DataDirOption, JsonFlag, installed_settings, local_settings, reported_errors
 from service.platform.scopes import Scope
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def opened_registry(
     from service.platform.database import Database
     from service.platform.startup import require_schema
 
-    settings = local_settings(data_dir=data_dir)
+    settings = local_settings(data_dir=data_dir) if upgrade else installed_settings(data_dir)
     database = Database(settings)
     if upgrade:
         if migrate.current(database.engine) is None:

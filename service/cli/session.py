@@ -125,6 +125,27 @@ def local_settings(**given: Any) -> "Settings":
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
+def installed_settings(data_dir: Path | None) -> "Settings":
+    """The settings of an installation that is there; whoever only looks after one never makes another.
+
+    Raises:
+        pydantic.ValidationError, NoInstallationError
+    """
+    from sqlalchemy import make_url
+
+    from service.platform.errors import NoInstallationError
+
+    settings = local_settings(data_dir=data_dir)
+    url = make_url(settings.resolved_database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        # A new, empty database would be whole and well, whatever became of the one that is meant.
+        raise NoInstallationError(
+            f"there is no {url.database}; name the folder that `cleave up` was given: "
+            "--data-dir or CLEAVE_DATA_DIR (CLEAVE_DATABASE_URL for a database elsewhere)"
+        )
+    return settings
+
+
 def _refuse_bad_names(ctx: typer.Context) -> None:
     """Names are kept and shown exactly as given, so what cannot be shown is refused rather than removed."""
     for option in ("tenant", "name"):

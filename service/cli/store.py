@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import output
-from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
+from service.cli.session import DataDirOption, JsonFlag, installed_settings, local_settings, reported_errors
 
 if TYPE_CHECKING:
     from service.artifacts.collection import CollectionReport, VerificationReport
@@ -61,7 +61,7 @@ def backup(
     with reported_errors(ctx):
         from service.backup.service import back_up
 
-        report = back_up(local_settings(data_dir=data_dir), folder)
+        report = back_up(installed_settings(data_dir), folder)
     output.emit(report, as_json, lambda: _show_backup("backed up", report))
     if report.missing:
         raise typer.Exit(1)
@@ -87,7 +87,7 @@ def opened_store(data_dir: Path | None) -> Iterator[tuple["Database", "ArtifactS
     from service.platform.database import Database
     from service.platform.storage import open_store
 
-    settings = local_settings(data_dir=data_dir)
+    settings = installed_settings(data_dir)
     database = Database(settings)
     try:
         yield database, open_store(settings), settings.gc_grace_hours

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from service.cli import output
-from service.cli.session import DataDirOption, JsonFlag, local_settings, reported_errors
+from service.cli.session import DataDirOption, JsonFlag, installed_settings, reported_errors
 
 if TYPE_CHECKING:
     from service.jobs.workers import WorkerView
@@ -20,7 +20,7 @@ def list_all(ctx: typer.Context, data_dir: DataDirOption = None, as_json: JsonFl
         from service.jobs.workers import list_workers
         from service.platform.database import Database
 
-        database = Database(local_settings(data_dir=data_dir))
+        database = Database(installed_settings(data_dir))
         try:
             with database.read() as session:
                 found = list_workers(session)

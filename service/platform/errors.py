@@ -266,6 +266,12 @@ class BackupInvalidError(StartupError):
     code = "backup_invalid"
 
 
+class NoInstallationError(StartupError):
+    """The data folder holds no database: another folder is meant, or nothing was ever started there."""
+
+    code = "no_installation"
+
+
 class DatabaseBehindError(StartupError):
     """The database has no tables, or those of an older version."""
 

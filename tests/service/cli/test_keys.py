@@ -78,11 +78,6 @@ def test_keys_that_are_not_there(live: LiveService, command: str) -> None:
     assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [not_found]")
 
 
-def test_listing_keys_makes_no_database(tmp_path: Path) -> None:
-    result = cleave("keys", "list", "--data-dir", str(tmp_path))
-    assert (result.exit_code, result.stderr.split(":")[0]) == (1, "error [database_not_migrated]")
-
-
 def test_a_key_of_less_scope_its_rotation_and_the_audit_log(
     live: LiveService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,24 @@ class TestSchema:
 
 
 class TestPlaces:
+    @pytest.mark.parametrize(
+        "command",
+        ["gc", "verify", "backup copy", "keys list", "tenants list", "workers list", "health worker"],
+    )
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_folder_without_an_installation(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, named: bool
+    ) -> None:
+        """An empty one made there would be told as intact, and backed up."""
+        monkeypatch.chdir(tmp_path)
+        if named:
+            monkeypatch.setenv("CLEAVE_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+        code, text = refused(*command.split())
+        assert (code, text.count("\n")) == ("no_installation", 1)
+        assert str(tmp_path / ("elsewhere.db" if named else ".cleave/cleave.db")) in text
+        assert "--data-dir" in text
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_worker_that_cannot_write_what_attempts_make(self, tmp_path: Path) -> None:
         """It would take one job after the other, and each would fail."""
         file = tmp_path / "file"
