@@ -8,10 +8,11 @@ from service.client.errors import (
     CleaveError,
     DigestMismatchError,
     DownloadInterruptedError,
+    JobFailedError,
     WaitTimeoutError,
 )
 
 __all__ = [
     "AsyncCleaveClient", "CleaveApiError", "CleaveClient", "CleaveConnectionError", "CleaveError",
-    "DigestMismatchError", "DownloadInterruptedError", "WaitTimeoutError",
+    "DigestMismatchError", "DownloadInterruptedError", "JobFailedError", "WaitTimeoutError",
 ]  # fmt: skip

@@ -1,6 +1,9 @@
 """What can go wrong between this client and the service."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from service.client.schemas import Job
 
 
 class CleaveError(Exception):
@@ -73,6 +76,19 @@ class DownloadInterruptedError(CleaveError):
     """The connection kept breaking; what arrived is kept, and the next call continues from there."""
 
     code = "download_interrupted"
+
+
+class JobFailedError(CleaveError):
+    """A job that was waited for with `check` did not succeed; `job` is what became of it."""
+
+    code = "job_failed"
+
+    def __init__(self, job: "Job") -> None:
+        why = f": [{job.error.code}] {job.error.message}" if job.error else ""
+        super().__init__(
+            f"{job.id} has {job.state}{why}" if job.state == "failed" else f"{job.id} is {job.state}{why}"
+        )
+        self.job = job
 
 
 class WaitTimeoutError(CleaveError):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from service.client.errors import WaitTimeoutError
+from service.client.errors import JobFailedError, WaitTimeoutError
 from service.client.events import follow
 from service.client.messages import LogLine, StreamTicket
 from service.client.progress import ProgressLine
@@ -108,20 +108,22 @@ class JobsClient:
         timeout: float | None = None,
         *,
         progress: bool = False,
+        check: bool = False,
     ) -> Job:
-        """Follow a job to its end and return it, whatever the end was.
+        """Follow a job to its end and return it, whatever the end was unless `check`.
 
         Args:
             on_progress: Called with the job as it is now, at each change of state or progress.
             timeout: Seconds. Raises WaitTimeoutError after them; the job itself goes on.
             progress: Draw a bar on standard error, unless `on_progress` does something else.
+            check: Raise JobFailedError unless it succeeds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         job = self.get(job_id)
         report = on_progress or (ProgressLine() if progress else lambda _: None)
         report(job)
         if job.finished:
-            return job
+            return _checked(job, check)
         for event in follow(self._transport, job_id, 0, deadline):
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeoutError(
@@ -132,7 +134,13 @@ class JobsClient:
                 report(job)
         job = self.get(job_id)
         report(job)
-        return job
+        return _checked(job, check)
+
+
+def _checked(job: Job, check: bool) -> Job:
+    if check and job.state != "succeeded":
+        raise JobFailedError(job)
+    return job
 
 
 def _advance(job: Job, event: Event) -> Job:

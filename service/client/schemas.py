@@ -95,7 +95,9 @@ class _Measured(Resource):
         dataset: None = the one that the model is of, or, where there is no figure on that, any.
         """
         found = [m for m in self.metrics if (m.name, m.split, m.class_name) == (name, split, class_name)]
-        asked = [m for m in found if m.dataset == dataset] or ([] if dataset else found)
+        asked = [m for m in found if m.dataset == dataset]
+        if not asked and dataset in (None, getattr(self, "dataset_id", None), getattr(self, "dataset", None)):
+            asked = found if dataset is None else [m for m in found if m.dataset is None]
         return asked[-1].value if asked else None
 
     def artifact(self, role: str) -> Artifact:
@@ -145,8 +147,10 @@ class Job(Resource):
     result: JobResult | None = None
     attempt: int = 0
     created_at: datetime | None = None
+    queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    expires_at: datetime | None = None
 
     @property
     def finished(self) -> bool:

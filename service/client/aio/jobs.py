@@ -8,7 +8,7 @@ from typing import Any
 
 from service.client.aio.events import follow
 from service.client.aio.transport import AsyncTransport, segment
-from service.client.errors import WaitTimeoutError
+from service.client.errors import JobFailedError, WaitTimeoutError
 from service.client.messages import LogLine, StreamTicket
 from service.client.progress import ProgressLine
 from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric, Page
@@ -107,20 +107,22 @@ class AsyncJobsClient:
         timeout: float | None = None,
         *,
         progress: bool = False,
+        check: bool = False,
     ) -> Job:
-        """Follow a job to its end and return it, whatever the end was.
+        """Follow a job to its end and return it, whatever the end was unless `check`.
 
         Args:
             on_progress: Called with the job as it is now, at each change of state or progress.
             timeout: Seconds. Raises WaitTimeoutError after them; the job itself goes on.
             progress: Draw a bar on standard error, unless `on_progress` does something else.
+            check: Raise JobFailedError unless it succeeds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         job = await self.get(job_id)
         report = on_progress or (ProgressLine() if progress else lambda _: None)
         report(job)
         if job.finished:
-            return job
+            return _checked(job, check)
         async for event in follow(self._transport, job_id, 0, deadline):
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeoutError(
@@ -131,7 +133,13 @@ class AsyncJobsClient:
                 report(job)
         job = await self.get(job_id)
         report(job)
-        return job
+        return _checked(job, check)
+
+
+def _checked(job: Job, check: bool) -> Job:
+    if check and job.state != "succeeded":
+        raise JobFailedError(job)
+    return job
 
 
 def _advance(job: Job, event: Event) -> Job:

@@ -22,8 +22,9 @@ async def send_dataset(
     """The dataset, and the job that imports it. A folder is sent as a tar archive of what is in it.
 
     `key` names this upload: called with it again, what was interrupted goes on. `sent`: called with the
-    bytes that are there and the bytes there will be.
+    bytes that are there and the bytes there will be. Raises FileNotFoundError, before anything is asked.
     """
+    source.stat()  # a path that is wrong makes no dataset, and its key stays free
     dataset = await transport.post("/v1/datasets", Dataset, options, idempotency_key=f"{key}-dataset")
     path = f"/v1/datasets/{segment(str(dataset.id))}/uploads"
     with tempfile.TemporaryDirectory() as scratch:

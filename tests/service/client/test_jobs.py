@@ -1,11 +1,18 @@
 """Jobs through the client: created once, followed to the end over cut connections, refused clearly."""
 
 import threading
+from datetime import datetime
 
 import pytest
 
-from service.client import CleaveApiError, CleaveClient, CleaveConnectionError, WaitTimeoutError
-from service.client.schemas import Job
+from service.client import (
+    CleaveApiError,
+    CleaveClient,
+    CleaveConnectionError,
+    JobFailedError,
+    WaitTimeoutError,
+)
+from service.client.schemas import Job, Model
 from service.models.tables import Metric
 from service.tenants.service import ensure_tenant
 from tests.service.client.live import TRAIN, CuttingProxy, LiveService
@@ -65,6 +72,39 @@ def test_wait_gives_up_at_its_timeout_and_leaves_the_job_alone(client: CleaveCli
     with pytest.raises(WaitTimeoutError, match="still queued"):
         client.jobs.wait(job.id, timeout=0.5)
     assert client.jobs.get(job.id).state == "queued"
+
+
+def test_wait_with_check_raises_unless_the_job_succeeds(client: CleaveClient) -> None:
+    job = client.jobs.create(TRAIN)
+    assert isinstance(job.queued_at, datetime)
+    client.jobs.cancel(job.id)
+    assert client.jobs.wait(job.id).state == "cancelled"
+    with pytest.raises(JobFailedError, match=f"{job.id} is cancelled") as caught:
+        client.jobs.wait(job.id, check=True)
+    assert (caught.value.code, caught.value.job.state) == ("job_failed", "cancelled")
+
+
+def test_a_failure_tells_its_code_and_message() -> None:
+    error = {"code": "out_of_memory", "message": "No memory left."}
+    job = Job.model_validate({"id": "job_1", "kind": "train", "state": "failed", "error": error})
+    assert str(JobFailedError(job)) == "job_1 has failed: [out_of_memory] No memory left."
+
+
+def test_a_figure_on_the_models_own_dataset_is_found_by_it() -> None:
+    figures = [
+        {"name": "accuracy", "value": 0.9, "split": "test"},
+        {"name": "accuracy", "value": 0.5, "split": "test", "dataset": "mnist"},
+    ]
+    given = {
+        "id": "mdl_1",
+        "architecture": "small_cnn",
+        "approach": "nemo",
+        "parameters": 1,
+        "metrics": figures,
+    }
+    model = Model.model_validate({**given, "dataset": "mine", "dataset_id": "ds_1"})
+    asked = (None, "ds_1", "mnist", "digits")
+    assert [model.metric("accuracy", "test", dataset=of) for of in asked] == [0.9, 0.9, 0.5, None]
 
 
 def test_cancelling_an_ended_job_is_refused(client: CleaveClient) -> None:

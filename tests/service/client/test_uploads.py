@@ -55,6 +55,20 @@ def test_weights_become_a_model_of_what_was_said(client: CleaveClient, tmp_path:
     assert (of_digits.id != sent[0].id, len(of_digits.spec["class_names"])) == (True, 10)
 
 
+def test_a_path_that_is_wrong_makes_no_dataset_and_spends_no_key(
+    client: CleaveClient, tmp_path: Path
+) -> None:
+    there = len(client.datasets.list())
+    with pytest.raises(FileNotFoundError):
+        client.datasets.upload(tmp_path / "images.zip", "mine", key="unspent")
+    assert len(client.datasets.list()) == there
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    assert (
+        client.datasets.upload(tmp_path / "images.zip", "mine", image_size=16, key="unspent").job.kind
+        == "import"
+    )
+
+
 def test_another_upload_is_another_dataset(client: CleaveClient, tmp_path: Path) -> None:
     file = tmp_path / "images.zip"
     file.write_bytes(b"PK\x03\x04 nearly")
