@@ -7,7 +7,12 @@ from pydantic import Field
 from core.approach_specs import Frozen
 from core.texts import LINE, LINES
 
-Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z]+_[0-9a-z]+$")]
+IDENTIFIER = r"^[a-z]+_[0-9a-z]+$"
+_NAMED = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+REFERENCE = rf"^([a-z]+_[0-9a-z]{{1,60}}|{_NAMED}@{_NAMED})$"
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=IDENTIFIER)]
+# A model by its id, or by `name@alias`, `name@version`, `name@latest`; what is kept of it is the id.
+Reference = Annotated[str, Field(min_length=1, max_length=129, pattern=REFERENCE)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
 MetadataText = Annotated[str, Field(max_length=512, pattern=LINES)]
 

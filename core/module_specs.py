@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from core.job_options import Identifier, JobOptions
+from core.job_options import Identifier, JobOptions, Reference
 from core.train_specs import Dataset
 
 Split = Literal["validation", "test"]
@@ -38,7 +38,7 @@ class ExtractSpec(JobOptions):
     """Extract one module per entry of `classes` from a trained model."""
 
     kind: Literal["extract"] = "extract"
-    model_id: Identifier = Field(description="A trained model.")
+    model_id: Reference = Field(description="A trained model: its id, or `name@alias`.")
     classes: list[list[ClassName]] | None = Field(
         None,
         min_length=1,
@@ -72,7 +72,7 @@ class SweepSpec(JobOptions):
     """Tell, without data, what the one-class modules of a model would be at other thresholds."""
 
     kind: Literal["sweep"] = "sweep"
-    model_id: Identifier = Field(description="A trained model.")
+    model_id: Reference = Field(description="A trained model: its id, or `name@alias`.")
     thresholds: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         min_length=1, max_length=20, description="Each as `threshold` of an extraction."
     )
@@ -94,8 +94,8 @@ class ComposeSpec(JobOptions):
     module_ids: list[Identifier] | None = Field(
         None, min_length=1, max_length=1000, description="Null = best for each class."
     )
-    model_id: Identifier | None = Field(
-        None, description="Null = the model whose modules know the classes best."
+    model_id: Reference | None = Field(
+        None, description="An id, or `name@alias`. Null = the model whose modules know the classes best."
     )
     strategy: Literal["union"] = "union"
     form: ModuleForm | None = Field(None, description=_FORM)
@@ -117,7 +117,7 @@ class EvaluateSpec(JobOptions):
     """Measure a model, module or composition on a split of its dataset, or of another one."""
 
     kind: Literal["evaluate"] = "evaluate"
-    target_id: Identifier = Field(description="mdl_..., mod_... or cmp_...")
+    target_id: Reference = Field(description="mdl_..., mod_... or cmp_..., or `name@alias` of a model.")
     dataset: Dataset | None = Field(
         None,
         description="Built-in dataset by name, or uploaded one by id (ds_...), whose classes are found by "

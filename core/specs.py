@@ -18,7 +18,7 @@ from core.approach_specs import (
 )
 from core.catalog import ARCHITECTURES, DATASETS, ArchitectureInfo, ArchitectureName, DatasetInfo, DatasetName
 from core.import_specs import ImportModelOptions, ImportModelSpec, ImportOptions, ImportSpec, UploadFormat
-from core.job_options import Identifier, JobOptions
+from core.job_options import IDENTIFIER, REFERENCE, Identifier, JobOptions
 from core.module_specs import (
     DEFAULT_THRESHOLDS,
     ArtifactFormat,
@@ -33,12 +33,12 @@ from core.spec_digests import spec_digest
 from core.train_specs import TrainSpec, takes_images, takes_size
 
 __all__ = [
-    "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "AnySpec", "ApproachSpec",
-    "ArchitectureInfo", "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec", "DatasetInfo",
-    "DatasetName", "EvaluateSpec", "ExtractSpec", "Identifier", "ImportModelOptions", "ImportModelSpec",
-    "ImportOptions", "ImportSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm", "MwtSpec", "NemoSpec",
-    "Split", "StandardSpec", "SweepSpec", "TrainSpec", "UploadFormat", "parse_job_spec", "spec_digest",
-    "takes_images", "takes_size",
+    "ARCHITECTURES", "DATASETS", "DEFAULT_THRESHOLDS", "GATED_RECIPES", "IDENTIFIER", "REFERENCE", "AnySpec",
+    "ApproachSpec", "ArchitectureInfo", "ArchitectureName", "ArtifactFormat", "CleaveSpec", "ComposeSpec",
+    "DatasetInfo", "DatasetName", "EvaluateSpec", "ExtractSpec", "Identifier", "ImportModelOptions",
+    "ImportModelSpec", "ImportOptions", "ImportSpec", "JobOptions", "JobSpec", "ModaSpec", "ModuleForm",
+    "MwtSpec", "NemoSpec", "Split", "StandardSpec", "SweepSpec", "TrainSpec", "UploadFormat",
+    "parse_job_spec", "spec_digest", "takes_images", "takes_size",
 ]  # fmt: skip
 
 # What a caller may ask for; the service itself asks for imports too.

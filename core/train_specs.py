@@ -8,7 +8,7 @@ from pydantic_core import PydanticKnownError
 
 from core.approach_specs import ApproachSpec, CleaveSpec
 from core.catalog import ARCHITECTURES, DATASETS, PACKAGED_NAME, PACKAGES, UPLOADED_ID, DatasetInfo
-from core.job_options import Identifier, TrainOptions
+from core.job_options import Reference, TrainOptions
 
 _DISTILLATION_WEIGHT = 0.5
 # As the papers train, and as the trials in docs/method.md found better for class gates.
@@ -41,7 +41,9 @@ def _known_dataset(name: str) -> str:
     """A built-in dataset, or the id of an uploaded one."""
     if name not in DATASETS and not re.fullmatch(UPLOADED_ID, name):
         known = ", ".join(f"'{known}'" for known in DATASETS)
-        raise PydanticKnownError("literal_error", {"expected": f"{known} or the id of an uploaded dataset"})
+        raise PydanticKnownError(
+            "literal_error", {"expected": f"{known} or the id (ds_...) of an uploaded dataset"}
+        )
     return name
 
 
@@ -121,12 +123,12 @@ class TrainSpec(TrainOptions):
         description="Seconds between checkpoints; 0 = every step. A better epoch than before has one too, as "
         "long as those take at most a twentieth of the time.",
     )
-    initial_model_id: Identifier | None = Field(
+    initial_model_id: Reference | None = Field(
         None,
         description="Start from the weights of this model of the same architecture, trained or imported; the "
         "head too, where the classes are the same. Mask generators start fresh.",
     )
-    teacher_model_id: Identifier | None = Field(
+    teacher_model_id: Reference | None = Field(
         None, description="Learn from this trained model of the same dataset too, by distillation."
     )
     distillation_weight: float = Field(

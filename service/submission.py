@@ -60,6 +60,7 @@ def submit(session: Session, tenant_id: str, spec: AnySpec) -> Job:
     Raises NotFoundError for what does not exist or is another tenant's, InvalidRequestError's kinds,
     and StorageQuotaError where nothing more can be stored.
     """
+    spec = _with_ids(session, spec)
     if isinstance(spec, ComposeSpec):
         job = compositions.compose(session, tenant_id, spec)
         if spec.evaluate and job.state != JobState.SUCCEEDED:
@@ -100,6 +101,16 @@ def retry(session: Session, tenant_id: str, job_id: str) -> Job:
         source.retried_as = heir.id
         session.flush()
     return heir
+
+
+def _with_ids(session: Session, spec: AnySpec) -> AnySpec:
+    """Models by their ids where the spec names them by `name@alias`: the job is of what that means now."""
+    found: dict[str, str] = {}
+    for field_name in ("model_id", "initial_model_id", "teacher_model_id", "target_id"):
+        reference = getattr(spec, field_name, None)
+        if reference is not None and "@" in reference:
+            found[field_name] = models.get(session, reference).id
+    return spec.model_copy(update=found)
 
 
 def _check_images(spec: TrainSpec, info: DatasetInfo) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
+from core.specs import IDENTIFIER, REFERENCE
+
 # A body can be wrong in as many places as it has fields; nobody reads so many.
 MAX_ERRORS = 100
 # Pydantic's own name is the code, except where ours says it better.
@@ -22,6 +24,19 @@ NAMED_VALUES = {
     "/dataset": "unknown_dataset",
     "/kind": "unknown_kind",
     "/approach/name": "unknown_approach",
+}
+
+
+# Python's words for what is of JSON, and expressions for what has a name.
+_MESSAGES = {
+    "union_tag_not_found": "Field required",
+    "dict_type": "Input should be an object",
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+}
+_PATTERNS = {
+    IDENTIFIER: "Input should be an id, such as GET answers with",
+    REFERENCE: "Input should be an id, or name@alias, name@version or name@latest of a model",
 }
 
 
@@ -75,7 +90,10 @@ def _joined(steps: list[Any]) -> str:
 
 
 def _message(item: dict[str, Any]) -> str:
-    """Pydantic's sentence, except where it repeats the caller's value."""
+    """Pydantic's sentence, except where it repeats the caller's value or speaks of Python."""
+    ours = _MESSAGES.get(item["type"]) or _PATTERNS.get(item.get("ctx", {}).get("pattern"))
+    if ours is not None:
+        return ours
     if item["type"] == "union_tag_invalid":
         return f"must be one of {item['ctx']['expected_tags']}"
     if item["msg"] == "Extra inputs are not permitted":

@@ -228,6 +228,17 @@ class TestValidation:
         assert [(e["pointer"], e["code"], e["in"]) for e in body["errors"]] == [(pointer, item, "body")]
         assert "Extra inputs" not in body["detail"]
 
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            ({**TRAIN, "approach": "nemo"}, "/approach: Input should be an object"),
+            ({"architecture": "small_cnn"}, "/kind: Field required"),
+            ({**TRAIN, "webhook_id": "mine"}, "/webhook_id: Input should be an id, such as GET answers with"),
+        ],
+    )
+    def test_the_words_are_of_json(self, account: Account, given: dict[str, Any], told: str) -> None:
+        assert problem(account.http.post("/v1/jobs", json=given))["detail"] == told
+
     def test_a_missing_field_has_a_pointer(self, account: Account) -> None:
         body = problem(account.http.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}))
         assert [(e["pointer"], e["code"]) for e in body["errors"]] == [("/architecture", "missing")]

@@ -103,6 +103,38 @@ class TestNames:
         account.http.patch(f"/v1/models/{ids[2]}", json={"name": None})
         assert account.http.get(f"/v1/models/{named()}").json()["version"] == 3
 
+    @pytest.mark.parametrize(
+        ("field", "spec"),
+        [
+            ("model_id", {"kind": "extract"}),
+            ("model_id", {"kind": "sweep", "thresholds": [0.5]}),
+            ("target_id", {"kind": "evaluate"}),
+            ("initial_model_id", {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}),
+        ],
+    )
+    def test_a_job_of_a_name_keeps_what_it_means_now(
+        self, account: Account, named: Callable[..., str], field: str, spec: dict[str, object]
+    ) -> None:
+        first = named()
+        account.http.put(f"/v1/models/{first}/aliases/champion")
+        job = account.http.post("/v1/jobs", json={**spec, field: "digits@champion"})
+        assert (job.status_code, job.json()["spec"][field]) == (202, first)
+        account.http.put(f"/v1/models/{named()}/aliases/champion")
+        assert account.http.get(job.headers["Location"]).json()["spec"][field] == first
+        for unknown in ("digits@3", "other@champion"):
+            refusal = problem(account.http.post("/v1/jobs", json={**spec, field: unknown}))
+            assert (refusal["code"], refusal["detail"]) == ("not_found", f"There is no model {unknown}.")
+        for bad in ("digits", "digits@", "@champion", "a/b@c"):
+            refusal = problem(account.http.post("/v1/jobs", json={**spec, field: bad}))
+            assert (refusal["status"], "an id, or name@alias" in refusal["detail"]) == (422, True)
+
+    def test_a_composition_of_a_name(self, account: Account, named: Callable[..., str]) -> None:
+        model_id = named()
+        account.registry.extract(model_id, {"cat": 0.9, "dog": 0.9})
+        asked = {"classes": ["dog", "cat"], "model_id": "digits@latest"}
+        answers = [account.http.post("/v1/compositions", json=asked).json()["composition"] for _ in range(2)]
+        assert (answers[0]["model_id"], answers[0]["id"]) == (model_id, answers[1]["id"])
+
     def test_an_alias_moves(self, account: Account, named: Callable[..., str]) -> None:
         first, second = named(), named()
         put = account.http.put(f"/v1/models/{first}/aliases/champion")
