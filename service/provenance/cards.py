@@ -39,7 +39,7 @@ def of_model(session: Session, model_id: str) -> CardView:
             "Cutting out modules, and composing them into smaller classifiers.",
         ],
         limits=_limits(view.classes, of, view.metrics),
-        usage=_stored(view.id),
+        usage=_program(view.artifacts, view.classes, None) or _stored(view.id),
         tags=view.tags,
         metadata=view.metadata,
     )
@@ -73,7 +73,7 @@ def _of_network(view: ModuleView | CompositionView, of: LineageView, made_of: st
         lineage=of,
         intended_use=[_purpose(view.classes, of)],
         limits=[*_limits(view.classes, of, view.metrics), *view.notes],
-        usage=_program(view.artifacts, view.classes) or _stored(view.id),
+        usage=_program(view.artifacts, view.classes, _threshold(view.metrics)) or _stored(view.id),
         tags=view.tags,
         metadata=view.metadata,
     )
@@ -121,7 +121,11 @@ def _limits(classes: Sequence[str], of: LineageView, metrics: Sequence[MetricVie
     return found
 
 
-def _program(files: Sequence[ArtifactView], classes: Sequence[str]) -> str | None:
+def _threshold(metrics: Sequence[MetricView]) -> float | None:
+    return next((metric.value for metric in metrics if metric.name == "decision_threshold"), None)
+
+
+def _program(files: Sequence[ArtifactView], classes: Sequence[str], threshold: float | None) -> str | None:
     program = next((file for file in files if file.role == "program"), None)
     if program is None:
         return None
@@ -132,6 +136,11 @@ def _program(files: Sequence[ArtifactView], classes: Sequence[str]) -> str | Non
         f"module = torch.export.load({json.dumps(program.filename)}).module()\n"
         f"classes = {json.dumps(list(classes))}\n"
         "logits = module(images)  # float32 (N, C, H, W) in [0, 1] -> (N, len(classes))\n"
+        + (
+            ""
+            if threshold is None
+            else f"found = logits[:, 0] > {threshold:.6g}  # best f1 on validation data\n"
+        )
     )
 
 

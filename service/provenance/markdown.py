@@ -8,7 +8,9 @@ from service.models.schemas import MetricView
 from service.provenance.schemas import CardView, LineageView, Value
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+# Marks that no renderer takes for anything where they stand: of sentences, within a word or number.
+_HARMLESS = r"""["'%,/;?]|(?<=[A-Za-z0-9])[_-](?=[A-Za-z0-9])|(?<=[0-9])\.(?=[0-9])|(?<=[a-z])\.$"""
+_PUNCTUATION = re.compile(rf"(?!{_HARMLESS})[!-/:-@\[-`{{-~]")
 
 
 def markdown(card: CardView) -> str:
@@ -32,7 +34,7 @@ def markdown(card: CardView) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that no renderer takes for anything else: one line, every punctuation mark escaped."""
+    """Text that no renderer takes for anything else: one line, every mark that could be markup escaped."""
     one_line = " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).split())
     return _PUNCTUATION.sub(lambda mark: _ENTITIES.get(mark[0], f"\\{mark[0]}"), one_line)
 
@@ -84,7 +86,7 @@ def _origins(lineage: LineageView) -> str:
         )
     lines += [f"made of {module_id}" for module_id in lineage.made_of]
     lines += [
-        f"used by {users.total} {kind}"
+        f"used by {users.total} {kind if users.total > 1 else kind[:-1]}"
         for kind in ("modules", "compositions", "models")
         if (users := getattr(lineage, kind)).total
     ]

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from service.provenance.markdown import plain
-from tests.fixtures.client import Account
+from tests.fixtures.client import Account, metric
 from tests.fixtures.problems import problem
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(1)) `a` **b**\n# c\n```\n![i](http://e.example/i)"
@@ -123,7 +123,7 @@ class TestCards:
             assert card["usage"] in answer.text
         model = account.http.get("/v1/models/animals@latest/card", headers={"Accept": "text/markdown"}).text
         assert model.startswith("# animals version 1")
-        assert "| accuracy | test | all | 0\\.9 |" in model
+        assert "| accuracy | test | all | 0.9 |" in model
 
     @pytest.mark.parametrize(
         ("accept", "media"),
@@ -160,6 +160,26 @@ class TestCards:
             "## Classes", "## Figures", "## Intended use", "## Limits", "## How it was made",
             "## How to use it", "## Labels",
         ]  # fmt: skip
+
+    def test_a_detector_is_told_with_its_threshold(self, account: Account, model_id: str) -> None:
+        threshold = metric("decision_threshold", 2.67359, "validation")
+        (module_id,) = account.registry.extract(model_id, {"cat": 0.9}, metrics=[threshold])
+        usage = account.http.get(f"/v1/modules/{module_id}/card").json()["usage"]
+        assert "\nfound = logits[:, 0] > 2.67359 " in usage
+        ast.parse(usage)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("0.9444 of small_cnn, by pics-cli; so.", "0.9444 of small_cnn, by pics-cli; so."),
+            ("www.evil.example", r"www\.evil\.example"),
+            ("http://evil.example/x", r"http\://evil\.example/x"),
+            ("1. x", r"1\. x"),
+            ("- _x_ *y* [z](u)", r"\- \_x\_ \*y\* \[z\]\(u\)"),
+        ],
+    )
+    def test_only_what_could_be_markup_is_escaped(self, text: str, told: str) -> None:
+        assert plain(text) == told
 
     @pytest.mark.parametrize("character", ["\n", "\u2028", "\u202e", "\x00", "\t"])
     def test_one_line_stays_one(self, character: str) -> None:
