@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from core.specs import ApproachSpec, JobOptions, JobSpec
+from core.specs import ApproachSpec, ImportOptions, JobOptions, JobSpec
 
 _HEAD = """\
 # The fields of a job
@@ -15,6 +15,11 @@ Written by `make openapi` from `core/specs.py`; the path through the API is in [
 A field without a default must be given. Types are strict: `"1"`, `true` or `1.0` is not an integer.
 Unknown fields are refused. On the command line, `--set FIELD=VALUE` sets any of them
 (`--set approach.alpha=1.0`, `--set fold_amplitudes=false`).
+"""
+_DATASET = """
+Said with its `name` (and a `description`) when the dataset is made: `POST /v1/datasets`,
+`client.datasets.upload(..., image_size=64)`, `cleave datasets upload --set image_size=64`. They stay as
+they are; an import that fails for want of one needs a new dataset.
 """
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
@@ -25,7 +30,8 @@ def tables() -> str:
     approaches = [
         _section(_approach(get_args(option)[0]), get_args(option)[0]) for option in _members(ApproachSpec)
     ]
-    return "\n".join([_HEAD, sections[0], *approaches, *sections[1:], _section("Every kind", JobOptions)])
+    shared = [_section("Every kind", JobOptions), _section("A dataset of your own", ImportOptions) + _DATASET]
+    return "\n".join([_HEAD, sections[0], *approaches, *sections[1:], *shared])
 
 
 def _members(union: Any) -> tuple[Any, ...]:
@@ -54,7 +60,7 @@ def _section(title: str, model: type[BaseModel]) -> str:
 
 def _told_elsewhere(model: type[BaseModel]) -> set[str]:
     """What is in the title, what every kind has, and what the service sets."""
-    if model is JobOptions:
+    if model in {JobOptions, ImportOptions}:
         return set()
     shared = set(JobOptions.model_fields) if issubclass(model, JobOptions) else {"name", "recipe"}
     return shared | {"kind", "composition_id"}

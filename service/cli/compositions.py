@@ -9,7 +9,7 @@ from service.cli.registry import show_network
 from service.cli.session import AfterOption, JsonFlag, LimitOption, connect
 
 app = typer.Typer(help="Classifiers made of modules.", no_args_is_help=True)
-_COLUMNS = ("id", "classes", "form", "ready", "parameters", "validation accuracy")
+_COLUMNS = ("id", "classes", "form", "ready", "parameters", "validation accuracy", "model")
 
 
 @app.command("list")
@@ -27,7 +27,7 @@ def list_compositions(
     rows = [
         (
             c.id, ", ".join(c.classes), c.form, c.ready, c.parameters,
-            output.percent(c.metric("accuracy", "validation")),
+            output.percent(c.metric("accuracy", "validation")), c.model_id,
         )
         for c in page.data
     ]  # fmt: skip

@@ -108,7 +108,9 @@ def delete(
         }  # fmt: skip
         remove = removers.get(thing.partition("_")[0])
         if remove is None:
-            raise typer.BadParameter("begins with mdl_, mod_ or cmp_", param_hint="ID")
+            raise typer.BadParameter(
+                "begins with mdl_, mod_ or cmp_; for datasets, `cleave datasets delete`", param_hint="ID"
+            )
         remove(thing)
     if as_json:
         output.print_json({"id": thing, "deleted": True})
@@ -160,6 +162,7 @@ def _show_model(model: "Model") -> None:
             ("aliases", ", ".join(model.aliases) or None),
             ("architecture", model.architecture),
             ("approach", model.approach),
+            ("dataset", model.dataset),
             ("classes", ", ".join(model.classes)),
             ("input", "x".join(map(str, model.input_shape))),
             ("parameters", model.parameters),

@@ -45,12 +45,13 @@ def list_models(  # noqa: PLR0913 - the parameters are command line options
         )  # fmt: skip
     rows = [
         (
-            m.id, f"{m.name} {m.version}" if m.name else None, m.architecture, m.approach, m.parameters,
-            output.percent(m.metric("accuracy", split or "validation")),
+            m.id, f"{m.name} {m.version}" if m.name else None, m.architecture, m.approach, m.dataset,
+            m.parameters, output.percent(m.metric("accuracy", split or "validation")),
         )
         for m in page.data
     ]  # fmt: skip
-    columns = ("id", "name", "architecture", "approach", "parameters", f"{split or 'validation'} accuracy")
+    measured = f"{split or 'validation'} accuracy"
+    columns = ("id", "name", "architecture", "approach", "dataset", "parameters", measured)
     output.emit(page, as_json, lambda: output.table("models", columns, rows))
 
 

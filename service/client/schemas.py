@@ -230,6 +230,8 @@ class Model(_Measured):
     architecture: str
     approach: str
     parameters: int
+    dataset: str | None = None
+    dataset_id: str | None = None
     name: str | None = None
     version: int | None = None
     aliases: list[str] = Field(default_factory=list)

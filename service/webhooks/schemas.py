@@ -121,7 +121,7 @@ class WebhookSecret(WebhookRead):
         return cls(**_content(webhook), secret=secret)
 
 
-class AttemptRead(BaseModel):
+class DeliveryAttempt(BaseModel):
     at: datetime
     status: int | None = Field(description="What the receiver answered; null = no answer.")
     error: str | None
@@ -137,14 +137,14 @@ class DeliveryRead(BaseModel):
     type: str
     state: Literal["pending", "delivered", "failed"]
     data: dict[str, Any]
-    attempts: list[AttemptRead] = Field(description="The last 20, oldest first.")
+    attempts: list[DeliveryAttempt] = Field(description="The last 20, oldest first.")
     next_attempt_at: datetime | None
     created_at: datetime
 
     @classmethod
     def of(cls, delivery: Delivery) -> "DeliveryRead":
         columns = {name: getattr(delivery, name) for name in ("id", "type", "state", "data", "created_at")}
-        attempts = [AttemptRead.model_validate(attempt) for attempt in delivery.attempts]
+        attempts = [DeliveryAttempt.model_validate(attempt) for attempt in delivery.attempts]
         return cls(**columns, attempts=attempts, next_attempt_at=delivery.due_at)
 
 
