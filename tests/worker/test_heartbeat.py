@@ -119,7 +119,7 @@ def test_a_result_for_which_the_database_has_no_room_is_not_repeated_for_ever(
         pytest.raises(OperationalError, match="disk is full") as refused,
     ):
         heartbeat.patiently(write)
-    assert asked[-1] - asked[0] >= 0.3
+    assert time.monotonic() - asked[0] >= 0.3
     ending = unrecorded(refused.value)
     assert (ending.code, ending.cause) == ("storage_full", "infra")
 
