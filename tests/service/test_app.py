@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.client import Account, Api, open_api
+from tests.fixtures.client import Account, Api, any_database, open_api
 from tests.fixtures.database import migrated, settings_for
 from tests.fixtures.possessions import POSITIONS, everything
 from tests.fixtures.problems import problem
@@ -35,6 +35,7 @@ class TestMissing:
     def test_not_more_than_an_id_can_have(self, account: Account) -> None:
         assert len(problem(account.http.get(f"/v1/models/{'x' * 2000}"))["detail"]) < 100
 
+    @any_database
     def test_a_key_of_metadata_that_is_refused_does_not_fit_the_schema(self, account: Account) -> None:
         schemas = account.http.get("/openapi.json").json()["components"]["schemas"]
         described = schemas["ModelImport"]["properties"]["metadata"]
@@ -44,9 +45,11 @@ class TestMissing:
 
 
 class TestFramework:
+    @any_database
     def test_no_such_path(self, account: Account) -> None:
         assert problem(account.http.get("/v1/nothing"))["code"] == "not_found"
 
+    @any_database
     def test_no_such_method(self, account: Account) -> None:
         answer = account.http.delete("/v1/models")
         assert problem(answer)["code"] == "method_not_allowed"
@@ -54,16 +57,19 @@ class TestFramework:
         # The framework tells those of the path's first route only.
         assert account.http.put("/v1/jobs").headers["Allow"] == "GET, POST"
 
+    @any_database
     def test_unknown_query_parameter(self, account: Account) -> None:
         body = problem(account.http.get("/v1/models?aproach=nemo"))
         assert (body["status"], body["code"]) == (422, "unknown_parameter")
         assert body["errors"][0]["pointer"] == "/aproach"
 
+    @any_database
     @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=many"])
     def test_limits_of_a_page(self, account: Account, query: str) -> None:
         body = problem(account.http.get(f"/v1/modules?{query}"))
         assert body["errors"][0] | {"pointer": "/limit", "in": "query"} == body["errors"][0]
 
+    @any_database
     @pytest.mark.parametrize(
         "cursor", ["x", "bnVsbA", "WzEsMl0", "W10", "WyJhIiwiYiJd", "W251bGwsIngiXQ", "WzFlMzAwLCJ4Il0"]
     )
@@ -117,6 +123,7 @@ class TestFramework:
 
 
 class TestBodies:
+    @any_database
     @pytest.mark.parametrize(
         "content",
         [
@@ -140,21 +147,25 @@ class TestBodies:
         body = problem(account.http.post("/v1/jobs", content=content, headers=headers))
         assert (body["status"], body["code"]) == (400, "malformed_request")
 
+    @any_database
     def test_too_large(self, account: Account) -> None:
         headers = {"Content-Type": "application/json"}
         content = b" " * (1 << 20) + b"{}"
         body = problem(account.http.post("/v1/jobs", content=content, headers=headers))
         assert (body["status"], body["code"]) == (413, "body_too_large")
 
+    @any_database
     def test_too_large_without_a_declared_length(self, account: Account) -> None:
         headers = {"Content-Type": "application/json"}
         answer = account.http.post("/v1/jobs", content=(b" " * 65536 for _ in range(20)), headers=headers)
         assert problem(answer)["code"] == "body_too_large"
 
+    @any_database
     def test_not_json(self, account: Account) -> None:
         body = problem(account.http.post("/v1/jobs", data={"kind": "train"}))
         assert (body["status"], body["code"]) == (415, "unsupported_media_type")
 
+    @any_database
     def test_far_too_large_is_answered_and_the_connection_goes_on(self, account: Account) -> None:
         content = (b" " * 65536 for _ in range(512))
         headers = {"Content-Type": "application/json", "Content-Length": str(512 * 65536)}
@@ -184,6 +195,7 @@ class TestBodies:
 
 
 class TestValidation:
+    @any_database
     @pytest.mark.parametrize(
         ("change", "code", "pointer", "item"),
         [
@@ -228,6 +240,7 @@ class TestValidation:
         assert [(e["pointer"], e["code"], e["in"]) for e in body["errors"]] == [(pointer, item, "body")]
         assert "Extra inputs" not in body["detail"]
 
+    @any_database
     @pytest.mark.parametrize(
         ("given", "told"),
         [
@@ -239,10 +252,12 @@ class TestValidation:
     def test_the_words_are_of_json(self, account: Account, given: dict[str, Any], told: str) -> None:
         assert problem(account.http.post("/v1/jobs", json=given))["detail"] == told
 
+    @any_database
     def test_a_missing_field_has_a_pointer(self, account: Account) -> None:
         body = problem(account.http.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}))
         assert [(e["pointer"], e["code"]) for e in body["errors"]] == [("/architecture", "missing")]
 
+    @any_database
     def test_what_was_sent_is_not_repeated(self, account: Account) -> None:
         planted = "hunter2secret"
         for body in (

@@ -119,6 +119,7 @@ class TestConditions:
         assert download.get(Range="bytes=1-2", If_Range=f"W/{etag}").status == 200
 
 
+@pytest.mark.parametrize("api", ["sqlite", "s3"], indirect=True)  # of the kinds of store, not of database
 class TestRanges:
     @pytest.mark.parametrize(
         ("asked", "expected"),

@@ -85,8 +85,7 @@ class TestDatabase:
 
 
 class TestAddress:
-    @pytest.mark.parametrize("command", ["up", "api"])
-    @pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])
+    @pytest.mark.parametrize(("command", "host"), [("up", "nonsense.invalid"), ("api", "192.0.2.1")])
     def test_not_ours(self, home: str, command: str, host: str) -> None:
         code, text = refused_process(
             "service.cli", command, "--host", host, "--port", "0", "--data-dir", home

@@ -10,7 +10,7 @@ from core.specs import parse_job_spec
 from service.inputs import job_inputs
 from service.jobs import service as jobs
 from service.platform.storage import open_store
-from tests.fixtures.client import Account, Api
+from tests.fixtures.client import Account, Api, any_database
 from tests.fixtures.problems import problem
 from tests.fixtures.uploads import announce, uploaded
 
@@ -144,6 +144,7 @@ class TestAgain:
 
 
 class TestRefusals:
+    @any_database
     @pytest.mark.parametrize(
         ("change", "pointer"),
         [

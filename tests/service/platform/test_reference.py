@@ -5,7 +5,7 @@ import re
 import pytest
 
 from service.platform.reference import page
-from tests.fixtures.client import Api
+from tests.fixtures.client import Api, any_database
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def shown(api: Api) -> str:
     return answer.text
 
 
+@any_database
 def test_every_operation_and_field_is_there(api: Api, shown: str) -> None:
     document = api.app.openapi()
     for path, methods in document["paths"].items():
@@ -27,6 +28,7 @@ def test_every_operation_and_field_is_there(api: Api, shown: str) -> None:
         assert f"<td>{field}</td>" in shown
 
 
+@any_database
 def test_every_operation_and_parameter_says_what_it_is(api: Api, shown: str) -> None:
     for path, methods in api.app.openapi()["paths"].items():
         for operation in methods.values():
@@ -36,16 +38,19 @@ def test_every_operation_and_parameter_says_what_it_is(api: Api, shown: str) -> 
     assert "<small>Accept a job</small>" in shown
 
 
+@any_database
 def test_what_says_nothing_is_left_out(shown: str) -> None:
     assert "Successful Response" not in shown
     assert "e+18" not in shown
 
 
+@any_database
 def test_it_loads_and_runs_nothing(shown: str) -> None:
     assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|\son\w+=", shown)
     assert set(re.findall(r'(?:src|href)="([^"#][^"]*)"', shown)) == {"openapi.json"}
 
 
+@any_database
 def test_each_link_has_a_target(shown: str) -> None:
     targets = set(re.findall(r'href="#([^"]+)"', shown))
     assert "TrainSpec" in targets

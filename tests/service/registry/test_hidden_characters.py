@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fixtures.client import Account
+from tests.fixtures.client import Account, any_database
 from tests.fixtures.problems import problem
 from tests.fixtures.uploads import uploaded
 
@@ -59,6 +59,7 @@ TEXTS: dict[str, Send] = {
 }
 
 
+@any_database
 @pytest.mark.parametrize("where", [*NAMES, *TEXTS])
 def test_what_is_hidden_is_refused(account: Account, where: str) -> None:
     send = (NAMES | TEXTS)[where]

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from service.models.tables import ModelAlias
 from service.registry.tables import Label
-from tests.fixtures.client import Account, Api
+from tests.fixtures.client import Account, Api, any_database
 from tests.fixtures.problems import problem
 
 
@@ -67,6 +67,7 @@ class TestLabels:
             assert session.scalars(select(Label)).all() == []
             assert session.scalars(select(ModelAlias)).all() == []
 
+    @any_database
     @pytest.mark.parametrize(
         "body",
         [{}, {"tags": [""]}, {"tags": ["x" * 65]}, {"metadata": {"": "x"}}, {"metadata": {"a": 1}},

@@ -17,7 +17,7 @@ from service.platform.recent import Recent
 from service.platform.scopes import Scope, scope_for
 from service.tenants import keys
 from service.tenants.tables import ApiKey
-from tests.fixtures.client import Account, Api
+from tests.fixtures.client import Account, Api, any_database
 from tests.fixtures.problems import problem
 
 TRAIN = {"kind": "train", "architecture": "small_cnn", "dataset": "digits"}
@@ -43,6 +43,7 @@ def forget_callers(api: Api) -> None:
 
 
 class TestScopes:
+    @any_database
     def test_every_operation_asks_for_the_scope_it_declares(self, api: Api, account: Account) -> None:
         """A key of a smaller scope is refused before anything is looked up; of the scope itself, never."""
         clients = {scope: api.client(made(account, scope=scope)["api_key"]) for scope in Scope}
