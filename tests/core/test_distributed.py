@@ -54,7 +54,7 @@ def figures(reports: list[dict[str, Any]]) -> dict[tuple[Any, Any, str], float]:
 LONG = pytest.mark.slow
 APPROACHES = [
     CleaveSpec(alpha=0.5),
-    NemoSpec(first_unit_in_loss=True),
+    pytest.param(NemoSpec(first_unit_in_loss=True), marks=LONG),
     pytest.param(MwtSpec(), marks=LONG),
     pytest.param(StandardSpec(), marks=LONG),
 ]

@@ -69,9 +69,6 @@ def test_a_training_survives_the_kill_of_its_runner_and_of_everything(up: Up) ->
 
 def test_ctrl_c_checkpoints_the_job_and_leaves_no_process(up: Up) -> None:
     client = up.start()
-    job_id = submit(client, epochs=2000)
-    eventually(lambda: checkpoints(client, job_id, 1), 120)
-
     second = [sys.executable, "-m", "service.cli", "up", "--port", "0", "--data-dir", str(up.home)]
     refused = subprocess.run(second, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
@@ -81,6 +78,9 @@ def test_ctrl_c_checkpoints_the_job_and_leaves_no_process(up: Up) -> None:
     refused = subprocess.run(elsewhere, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "port_in_use" in refused.stdout + refused.stderr
+
+    job_id = submit(client, epochs=2000)
+    eventually(lambda: checkpoints(client, job_id, 1), 120)
 
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0

@@ -26,8 +26,7 @@ CLASSES, COUNTS = (2, 0), (1, 3)
 RGB, LARGE = (3, 32, 32), (3, 224, 224)
 Shape = tuple[int, int, int]
 QUICK = {
-    ("Residual", "gated"), ("SigmoidGate", "static"), ("Depthwise", "gated"), ("FlattenChain", "static"),
-    ("LayerScale", "static"), ("Shuffled", "static"), ("CalledTwice", "static"), ("Encoder", "gated"),
+    ("Residual", "gated"), ("SigmoidGate", "static"), ("Shuffled", "static"), ("CalledTwice", "static"),
     ("MultiheadEncoder", "static"), ("FusedEncoder", "gated"),
 }  # fmt: skip
 PACKAGED = [
