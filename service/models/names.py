@@ -51,23 +51,10 @@ def rename(session: Session, model: Model, name: str | None) -> None:
     session.flush()
 
 
-def hold(session: Session, tenant_id: str, name: str) -> None:
-    """Nobody else moves an alias of the name or gives it a version until this transaction ends.
-
-    Before models are locked: whoever moves an alias waits in this order.
-    """
-    repository.ensure_name(session, tenant_id, name)
-    repository.lock_name(session, tenant_id, name)
-
-
 def holder(session: Session, model: Model, alias: str) -> list[str]:
-    """The id of the model that the alias stands for, which changes too when the alias moves.
-
-    Nobody else moves an alias of the name until this transaction ends.
-    """
+    """The id of the model that the alias stands for, which changes too when the alias moves."""
     if model.name is None:
         return []
-    repository.lock_name(session, model.tenant_id, model.name)
     found = repository.find_alias(session, model.name, alias)
     return [] if found is None else [found.id]
 

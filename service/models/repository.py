@@ -68,22 +68,12 @@ def find_alias(session: Session, name: str, alias: str, what: Any = Model, lock:
     return session.scalar(lock(select(what).where(Model.id == meant.scalar_subquery())))
 
 
-def ensure_name(session: Session, tenant_id: str, name: str) -> None:
-    identity = {"tenant_id": tenant_id, "name": name}
-    insert_if_absent(session, ModelName, {**identity, "last_version": 0}, key=list(identity))
-
-
 def next_version(session: Session, tenant_id: str, name: str) -> int:
     """A number that no model of this name has had; of two callers each gets its own."""
-    ensure_name(session, tenant_id, name)
-    row = update(ModelName).filter_by(tenant_id=tenant_id, name=name)
-    counted = row.values(last_version=ModelName.last_version + 1)
+    identity = {"tenant_id": tenant_id, "name": name}
+    insert_if_absent(session, ModelName, {**identity, "last_version": 0}, key=list(identity))
+    counted = update(ModelName).filter_by(**identity).values(last_version=ModelName.last_version + 1)
     return session.scalars(counted.returning(ModelName.last_version)).one()
-
-
-def lock_name(session: Session, tenant_id: str, name: str) -> None:
-    row = select(ModelName.name).filter_by(tenant_id=tenant_id, name=name)
-    session.execute(row.with_for_update(key_share=True))
 
 
 def put_alias(session: Session, model: Model, alias: str) -> None:

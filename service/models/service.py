@@ -20,6 +20,7 @@ from service.platform.pagination import ListOf, PageRequest
 from service.registry import labels, reading
 from service.registry.etags import require_match
 from service.registry.search import Origin
+from service.tenants import service as tenants
 
 
 def get(session: Session, model_id: str, lock: Lock = unlocked) -> Model:
@@ -62,8 +63,8 @@ def describe_many(session: Session, model_ids: Sequence[str]) -> list[ModelView]
 
 def change(session: Session, model_id: str, patch: ModelPatch, if_match: str | None) -> ModelView:
     """Change name and labels of the model that the caller has seen. Raises PreconditionFailedError."""
-    if patch.name is not None:
-        names.hold(session, get(session, model_id).tenant_id, patch.name)
+    if "name" in patch.model_fields_set:
+        _name_alone(session)
     model = _seen(session, model_id, if_match)
     if "name" in patch.model_fields_set:
         names.rename(session, model, patch.name)
@@ -73,6 +74,7 @@ def change(session: Session, model_id: str, patch: ModelPatch, if_match: str | N
 
 def point(session: Session, model_id: str, alias: str, if_match: str | None) -> ModelView:
     """Let an alias of the model's name stand for this version; it stood for another, or for none."""
+    _name_alone(session)
     holder = names.holder(session, get(session, model_id), alias)
     model = _seen(session, model_id, if_match, *holder)
     names.point(session, model, alias)
@@ -82,6 +84,14 @@ def point(session: Session, model_id: str, alias: str, if_match: str | None) -> 
 def release(session: Session, model_id: str, alias: str, if_match: str | None) -> None:
     """Take an alias off the model."""
     names.release(session, _seen(session, model_id, if_match), alias)
+
+
+def _name_alone(session: Session) -> None:
+    """Nobody else gives the tenant's models names, or moves aliases, until this transaction ends.
+
+    Both are about several models: two that each have one and wait for the other's would wait for ever.
+    """
+    tenants.lock(session, session.info["tenant_id"])
 
 
 def _seen(session: Session, model_id: str, if_match: str | None, *others: str) -> Model:
