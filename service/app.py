@@ -48,6 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         # The framework's pages load their scripts from another host; ours is whole by itself.
         docs_url=None,
         redoc_url=None,
+        # Behind a proxy that ends TLS the framework would send callers on to http, with their keys.
+        redirect_slashes=False,
         lifespan=_lifespan,
         # Its spans and logs hold queries and messages, and so signatures and passwords; ours do not.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

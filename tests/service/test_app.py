@@ -252,6 +252,10 @@ class TestValidation:
     def test_the_words_are_of_json(self, account: Account, given: dict[str, Any], told: str) -> None:
         assert problem(account.http.post("/v1/jobs", json=given))["detail"] == told
 
+    def test_a_slash_too_many_is_another_path(self, account: Account) -> None:
+        answer = account.http.get("/v1/models/", follow_redirects=False)
+        assert (answer.status_code, problem(answer)["code"]) == (404, "not_found")
+
     @any_database
     def test_a_missing_field_has_a_pointer(self, account: Account) -> None:
         body = problem(account.http.post("/v1/jobs", json={"kind": "train", "dataset": "digits"}))
