@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import output
+from service.cli.registry import kind_of
 from service.cli.session import JsonFlag, WaitFlag, connect, fail
 from service.cli.spec_input import SetOption, read_spec
 
@@ -61,7 +62,9 @@ def compose(  # noqa: PLR0913 - the parameters are command line options
 def download(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="ID", help="art_..., mdl_..., mod_... or cmp_...")],
-    destination: Annotated[Path, typer.Argument(help="A file, or a folder.")] = Path(),
+    destination: Annotated[
+        Path, typer.Argument(help="For one file its name, or a folder that is there; for several a folder.")
+    ] = Path(),
     role: Annotated[
         str | None, typer.Option(help="Only this file of a model, module or composition, e.g. program.")
     ] = None,
@@ -110,7 +113,7 @@ def _follow(client: "CleaveClient", job_id: str) -> None:
 def _artifacts(client: "CleaveClient", source: str, role: str | None) -> "Sequence[Artifact]":
     """The artifact itself, or those of the model, module or composition named by `source`."""
     owners = {"mdl": client.models.get, "mod": client.modules.get, "cmp": client.compositions.get}
-    get_owner = owners.get(source.partition("_")[0])
+    get_owner = owners.get(kind_of(source))
     if get_owner is None:
         return [client.artifacts.get(source)]
     artifacts = get_owner(source).artifacts

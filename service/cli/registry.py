@@ -106,7 +106,7 @@ def delete(
         removers = {
             "mdl": client.models.delete, "mod": client.modules.delete, "cmp": client.compositions.delete,
         }  # fmt: skip
-        remove = removers.get(thing.partition("_")[0])
+        remove = removers.get(kind_of(thing))
         if remove is None:
             raise typer.BadParameter(
                 "begins with mdl_, mod_ or cmp_; for datasets, `cleave datasets delete`", param_hint="ID"
@@ -116,6 +116,11 @@ def delete(
         output.print_json({"id": thing, "deleted": True})
     else:
         output.say(f"{thing} is removed; `cleave gc` frees the space")
+
+
+def kind_of(reference: str) -> str:
+    """The prefix of an id, and that of a model's for `name@alias`."""
+    return "mdl" if "@" in reference else reference.partition("_")[0]
 
 
 def module_row(module: "Module") -> tuple[output.Cell, ...]:

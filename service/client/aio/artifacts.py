@@ -166,7 +166,7 @@ class AsyncArtifactsClient:
 
 def _owner_path(owner_id: str) -> str:
     kinds = {"mdl": "models", "mod": "modules", "cmp": "compositions"}
-    kind = kinds.get(owner_id.partition("_")[0])
+    kind = "models" if "@" in owner_id else kinds.get(owner_id.partition("_")[0])
     if kind is None:
         raise InvalidIdError(f"{owner_id!r} is no model, module or composition: mdl_, mod_ or cmp_")
     return f"/v1/{kind}/{segment(owner_id)}"

@@ -50,3 +50,6 @@ def test_delete_names_what_it_can_remove(live: LiveService) -> None:
     for thing in ("mdl_1", "mod_1", "cmp_1"):
         refused = cleave("delete", thing, live=live)
         assert (refused.exit_code, refused.stderr[:18]) == (1, "error [not_found]:")
+    for command in ("delete", "download", "bundle"):
+        refused = cleave(command, "animals@champion", live=live)
+        assert (refused.exit_code, "There is no model animals@champion." in refused.stderr) == (1, True)
