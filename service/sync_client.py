@@ -16,6 +16,7 @@ _WITHOUT = (
     (r"\basyncio\.to_thread\((\w+), ", r"\1("),
     (r"\basyncio\.sleep\(", "time.sleep("),
     (r"^import asyncio$", "import time"),
+    (r"\[(\w+) async for \1 in (\w+)\]", r"list(\2)"),
     (r"\b(?:async|await) ", ""),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\bAsync([A-Z]\w+)", r"\1"),

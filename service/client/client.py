@@ -9,6 +9,7 @@ from service.client.account import Usage
 from service.client.artifacts import ArtifactsClient
 from service.client.jobs import JobsClient
 from service.client.models import ModelsClient
+from service.client.pages import Page
 from service.client.people import ApiKeysClient, AuditClient
 from service.client.registry import (
     ArchitecturesClient,
@@ -17,7 +18,7 @@ from service.client.registry import (
     DatasetsClient,
     ModulesClient,
 )
-from service.client.schemas import Page, Version, WorkerCount
+from service.client.schemas import Version, WorkerCount
 from service.client.transport import Transport
 from service.client.webhooks import WebhooksClient
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import httpx
 
 from service.client.errors import CleaveApiError, CleaveConnectionError
-from service.client.schemas import Event, Page
+from service.client.pages import Page
+from service.client.schemas import Event
 from service.client.transport import Transport, backoff, describe, segment
 
 _SILENCE_S = 40.0  # the service sends a comment every 15 s, so this much silence is a dead connection

@@ -10,8 +10,9 @@ from typing import Any
 from service.client.errors import JobFailedError, WaitTimeoutError
 from service.client.events import follow
 from service.client.messages import LogLine, StreamTicket
+from service.client.pages import Page
 from service.client.progress import ProgressLine
-from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric, Page
+from service.client.schemas import Attempt, Checkpoint, Event, Job, JobProgress, Metric
 from service.client.transport import Transport, segment
 
 

@@ -10,8 +10,9 @@ from typing import Any, Unpack
 from service.client.artifacts import ArtifactsClient
 from service.client.files import Download
 from service.client.filters import ModelFilters, query
+from service.client.pages import Page
 from service.client.records import RecordsClient, changes
-from service.client.schemas import Job, Model, ModelClass, Module, Page
+from service.client.schemas import Job, Model, ModelClass, Module
 from service.client.transport import segment
 from service.client.uploads import send_weights
 

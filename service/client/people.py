@@ -4,7 +4,7 @@
 from typing import Any
 
 from service.client.account import ApiKey, AuditEvent
-from service.client.schemas import Page
+from service.client.pages import Page
 from service.client.transport import Transport, segment
 
 

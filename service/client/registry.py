@@ -10,16 +10,9 @@ from typing import Any, Unpack
 from service.client.artifacts import ArtifactsClient
 from service.client.files import DatasetUpload, Download
 from service.client.filters import ClassFilters, ModuleFilters, query
+from service.client.pages import Page
 from service.client.records import RecordsClient, changes
-from service.client.schemas import (
-    Architecture,
-    ClassMatch,
-    Composition,
-    CompositionRequest,
-    Dataset,
-    Module,
-    Page,
-)
+from service.client.schemas import Architecture, ClassMatch, Composition, CompositionRequest, Dataset, Module
 from service.client.transport import Transport, segment
 from service.client.uploads import send_dataset
 
@@ -32,7 +25,7 @@ class DatasetsClient:
 
     def list(self) -> builtins.list[Dataset]:
         page = self._transport.get("/v1/datasets", Page[Dataset])
-        return page.data
+        return list(page)
 
     def get(self, name: str) -> Dataset:
         return self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
@@ -123,7 +116,7 @@ class ClassesClient:
         self._transport = transport
 
     def find(self, name: str, **filters: Unpack[ClassFilters]) -> builtins.list[ClassMatch]:
-        """The modules that know this class and fit, best validation figure first."""
+        """The best `limit` modules that know this class and fit, best validation figure first."""
         return (self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)})).data
 
 

@@ -4,7 +4,7 @@ Fields this version does not know are kept (`model_extra`), so nothing is lost i
 """
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,17 +15,6 @@ class Resource(BaseModel):
     """Base of every answer."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-
-ItemT = TypeVar("ItemT", bound=Resource)
-
-
-class Page(Resource, Generic[ItemT]):
-    """One page of a list."""
-
-    data: list[ItemT]
-    has_more: bool = False
-    next_cursor: str | None = None
 
 
 class Metric(Resource):

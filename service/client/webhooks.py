@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.client.messages import Delivery, Webhook
-from service.client.schemas import Page
+from service.client.pages import Page
 from service.client.transport import Transport, segment
 
 

@@ -18,7 +18,8 @@ from service.client.aio.registry import (
 )
 from service.client.aio.transport import AsyncTransport
 from service.client.aio.webhooks import AsyncWebhooksClient
-from service.client.schemas import Page, Version, WorkerCount
+from service.client.pages import Page
+from service.client.schemas import Version, WorkerCount
 
 
 class AsyncCleaveClient:

@@ -11,7 +11,8 @@ import httpx
 
 from service.client.aio.transport import AsyncTransport, backoff, describe, segment
 from service.client.errors import CleaveApiError, CleaveConnectionError
-from service.client.schemas import Event, Page
+from service.client.pages import Page
+from service.client.schemas import Event
 
 _SILENCE_S = 40.0  # the service sends a comment every 15 s, so this much silence is a dead connection
 _FAILURES_IN_A_ROW = 8

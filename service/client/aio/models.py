@@ -12,7 +12,8 @@ from service.client.aio.transport import segment
 from service.client.aio.uploads import send_weights
 from service.client.files import Download
 from service.client.filters import ModelFilters, query
-from service.client.schemas import Job, Model, ModelClass, Module, Page
+from service.client.pages import Page
+from service.client.schemas import Job, Model, ModelClass, Module
 
 
 class AsyncModelsClient(AsyncRecordsClient):

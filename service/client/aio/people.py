@@ -4,7 +4,7 @@ from typing import Any
 
 from service.client.account import ApiKey, AuditEvent
 from service.client.aio.transport import AsyncTransport, segment
-from service.client.schemas import Page
+from service.client.pages import Page
 
 
 class AsyncApiKeysClient:

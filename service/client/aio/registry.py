@@ -12,15 +12,8 @@ from service.client.aio.transport import AsyncTransport, segment
 from service.client.aio.uploads import send_dataset
 from service.client.files import DatasetUpload, Download
 from service.client.filters import ClassFilters, ModuleFilters, query
-from service.client.schemas import (
-    Architecture,
-    ClassMatch,
-    Composition,
-    CompositionRequest,
-    Dataset,
-    Module,
-    Page,
-)
+from service.client.pages import Page
+from service.client.schemas import Architecture, ClassMatch, Composition, CompositionRequest, Dataset, Module
 
 
 class AsyncDatasetsClient:
@@ -31,7 +24,7 @@ class AsyncDatasetsClient:
 
     async def list(self) -> builtins.list[Dataset]:
         page = await self._transport.get("/v1/datasets", Page[Dataset])
-        return page.data
+        return [dataset async for dataset in page]
 
     async def get(self, name: str) -> Dataset:
         return await self._transport.get(f"/v1/datasets/{segment(name)}", Dataset)
@@ -122,7 +115,7 @@ class AsyncClassesClient:
         self._transport = transport
 
     async def find(self, name: str, **filters: Unpack[ClassFilters]) -> builtins.list[ClassMatch]:
-        """The modules that know this class and fit, best validation figure first."""
+        """The best `limit` modules that know this class and fit, best validation figure first."""
         return (
             await self._transport.get("/v1/classes", Page[ClassMatch], {"name": name, **query(filters)})
         ).data

@@ -17,6 +17,7 @@ from service.client.errors import (
     InvalidIdError,
     UnexpectedAnswerError,
 )
+from service.client.pages import Page
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 Params = Mapping[str, str | int | float | bool | list[str] | None]
@@ -52,7 +53,11 @@ class AsyncTransport:
         await self._http.aclose()
 
     async def get(self, path: str, answer: type[AnswerT], params: Params | None = None) -> AnswerT:
-        return _parse(await self.send("GET", path, params=params), answer)
+        """What a GET answers; a `Page` of it can ask for the next."""
+        found = _parse(await self.send("GET", path, params=params), answer)
+        if isinstance(found, Page):
+            found._ask = lambda cursor: self.get(path, answer, {**(params or {}), "after": cursor})
+        return found
 
     async def post(
         self,

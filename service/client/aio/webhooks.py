@@ -6,7 +6,7 @@ from typing import Any
 
 from service.client.aio.transport import AsyncTransport, segment
 from service.client.messages import Delivery, Webhook
-from service.client.schemas import Page
+from service.client.pages import Page
 
 
 class AsyncWebhooksClient:

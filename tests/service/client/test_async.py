@@ -46,6 +46,18 @@ def test_many_jobs_are_waited_for_in_one_thread(live: LiveService) -> None:
     run(work)
 
 
+def test_a_list_is_iterated_over_to_its_end(live: LiveService) -> None:
+    async def work() -> None:
+        async with connected(live) as client:
+            created = [(await client.jobs.create(TRAIN)).id for _ in range(3)]
+            found = [job.id async for job in await client.jobs.list(limit=1, state="queued")]
+            assert found[:3] == created[::-1]
+            with pytest.raises(TypeError, match="async for"):
+                list(await client.jobs.list(limit=1))
+
+    run(work)
+
+
 def test_a_wait_ends_when_its_task_is_cancelled_or_its_time_is_over(live: LiveService) -> None:
     async def work() -> None:
         async with connected(live) as client:

@@ -25,6 +25,15 @@ def test_create_get_list(client: CleaveClient) -> None:
     assert job.id in [found.id for found in client.jobs.list(state="queued", kind="train").data]
 
 
+def test_iterating_over_a_list_goes_on_to_its_next_pages(client: CleaveClient) -> None:
+    created = [client.jobs.create({**TRAIN, "priority": 7}).id for _ in range(5)]
+    page = client.jobs.list(limit=2, state="queued")
+    found = [job.id for job in page]
+    assert len(page.data) == 2
+    assert found[:5] == created[::-1]
+    assert found == [job.id for job in client.jobs.list(limit=200, state="queued").data]
+
+
 def test_lists_continue_after_their_cursor(client: CleaveClient) -> None:
     created = [client.jobs.create(TRAIN).id for _ in range(3)]
     first = client.jobs.list(limit=2)
