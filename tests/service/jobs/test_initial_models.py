@@ -65,7 +65,7 @@ def test_both_know_of_each_other_and_the_first_stays_as_long_as_the_second(accou
     headers = {"Accept": "text/markdown"}
     cards = [account.http.get(f"/v1/models/{m}/card", headers=headers).text for m in (second, first)]
     assert "training began with the weights of" in cards[0]
-    assert "used by 1 models" in cards[1]
+    assert "used by 1 model" in cards[1]
 
     refused = problem(account.http.delete(f"/v1/models/{first}"))
     assert (refused["status"], refused["code"], second in refused["detail"]) == (409, "in_use", True)

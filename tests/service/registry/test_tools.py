@@ -62,7 +62,7 @@ def test_the_command_line_does_the_same(cleave: Callable[..., str], account: Acc
     assert "parameters" in compared
     assert "form" not in compared
     assert "form" in cleave("modules", "compare", small, large, "--all")
-    assert cleave("modules", "card", small).startswith("# small\\_cnn for cat")
+    assert cleave("modules", "card", small).startswith("# small_cnn for cat")
     made = [account.registry.compose({"module_ids": [one]})["composition_id"] for one in (small, large)]
     listed = json.loads(cleave("compositions", "list", "--model", model_id, "--class", "cat", "--json"))
     assert [composition["id"] for composition in listed["data"]] == made[::-1]
