@@ -33,11 +33,9 @@ _HEAD = """\
 # Results
 
 Written by `python -m benchmarks.reproduce --scale {scale}` ({command_note}); raw figures:
-`benchmarks/results/{stem}.json`.
-Machine: {processor}, {threads} thread(s) a run, torch {torch}{spent}.{unfinished}
-{length} epochs{samples}{precision}, batches of {batch_size}, seeds 0 to {last_seed};
-every approach is cut into the same random subsets of 2 to 10 classes.
-Accuracies are per cent on test data{tested}, by which nothing was chosen;
+`benchmarks/results/{stem}.json`. Machine: {processor}, {threads} thread(s) a run, torch {torch}.{unfinished}
+{length} epochs{samples}, batches of {batch_size}, seeds 0 to {last_seed}; every approach is cut into the same
+random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested}, by which nothing was chosen;
 no composition was retrained{retrained}.
 ± is the deviation between seeds; the worst loss is that of any single composition against its full model.
 Sizes are shares of the standard network's parameters. MwT, NeMo and MODA are the published recipes; cleave is
@@ -92,13 +90,11 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
         length=" or ".join(map(str, _lengths(content))),
         batch_size=settings["batch_size"],
         samples="" if samples is None else f" on the first {samples:,} training images",
-        precision=" in bfloat16" if settings.get("precision") == "bfloat16" else "",
         tested=""
         if settings["test_samples"] is None
         else f" (the first {settings['test_samples']:,} images)",
         last_seed=settings["seeds"] - 1,
         retrained="" if not epochs else _RETRAINED.format(epochs=epochs),
-        spent=_spent(content["rows"]),
         unfinished=_exceptions(content),
         processor=", ".join(machine[key] for key in ("gpu", "processor") if key in machine),
         **{key: machine[key] for key in ("threads", "torch")},
@@ -108,11 +104,6 @@ def _head(content: Mapping[str, Any], stem: str) -> str:
 def _epochs(row: Mapping[str, Any], content: Mapping[str, Any]) -> int:
     """Rows of earlier versions do not tell: they are of the scale's length."""
     return int(row.get("epochs", content["settings"]["epochs"]))
-
-
-def _spent(rows: Sequence[Mapping[str, Any]]) -> str:
-    minutes = [row["processor minutes (last call)"] for row in rows if "processor minutes (last call)" in row]
-    return f", {sum(minutes):.0f} minutes of a core in all" if len(minutes) == len(rows) else ""
 
 
 def _lengths(content: Mapping[str, Any]) -> list[int]:

@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.cut import RESULTS, machine
 from benchmarks.report import write_report
 
@@ -47,7 +45,6 @@ class Scale:
         test_samples: the first so many test images; None = all.
         subsets: random subsets of each composition size.
         retrain_epochs: of the first seed's static compositions.
-        fast: in bfloat16 where a processor has it in hardware, as GPUs do anyway.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -58,13 +55,6 @@ class Scale:
     seeds: int
     subsets: int
     retrain_epochs: int
-    fast: bool = False
-
-    @property
-    def precision(self) -> str:
-        """Of the trainings."""
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return "bfloat16" if self.fast and native else "auto"
 
 
 SCALES = {
@@ -75,8 +65,8 @@ SCALES = {
     ),
     "small": Scale(
         (("small_cnn", "fashion_mnist"), ("small_cnn", "cifar10")),
-        epochs=6, batch_size=128, train_samples=12_000, test_samples=2_500, seeds=3, subsets=3,
-        retrain_epochs=1, fast=True,
+        epochs=6, batch_size=128, train_samples=16_000, test_samples=4_000, seeds=3, subsets=3,
+        retrain_epochs=1,
     ),
     "cifar10": Scale(
         (("vgg16", "cifar10"), ("resnet18", "cifar10"), ("mobilenet", "cifar10")),
@@ -118,7 +108,6 @@ class Case:
             "approach": APPROACHES[self.approach],
             "epochs": self.epochs,
             "batch_size": scale.batch_size,
-            "precision": scale.precision,
             "max_train_samples": scale.train_samples,
             "seed": self.seed,
         }
@@ -156,8 +145,7 @@ def main() -> None:
     print(f"{len(rows)} of {len(wanted)} runs are finished")
     missing = [case.name for case in wanted if not row_path(options.work, case).exists()]
     if rows and (options.partial or not missing):
-        scale = SCALES[options.scale]
-        settings = asdict(scale) | {"precision": scale.precision}
+        settings = asdict(SCALES[options.scale])
         content = {"machine": machine(), "scale": options.scale, "settings": settings, "rows": rows}
         content["missing"] = ", ".join(missing)
         stem = f"{datetime.now(UTC):%Y-%m-%d}-reproduce-{options.scale}"

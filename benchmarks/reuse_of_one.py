@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from benchmarks.reproduce import SCALES, Case, row_path
-from core.acceleration import arithmetic, autocast, evaluation_batch
+from core.acceleration import evaluation_batch
 from core.approaches import Approach, create_approach
 from core.architectures import create
 from core.composition.union import ModuleOptions, build_module
@@ -148,9 +148,7 @@ class Measurement:
             module.train()
             for images, labels in draw(part, self.data.info, plan, self.device):
                 optimizer.zero_grad()
-                with autocast(self.device, arithmetic(self.spec.precision, self.device)):
-                    loss = F.cross_entropy(module(images), positions(labels.cpu(), classes).to(self.device))
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                F.cross_entropy(module(images), positions(labels.cpu(), classes).to(self.device)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
             schedule.step()
         return {"accuracy": self.accuracy(module.eval(), classes), "seconds": time.perf_counter() - seconds}
@@ -192,7 +190,6 @@ def main(case_json: str, work: str, data_root: str, seconds: str | None = None) 
             size: measured.retrained(subsets_of(size, measured.classes, 1)[0], scale.retrain_epochs)
             for size in RETRAINED_SIZES
         }
-    row["processor minutes (last call)"] = round(time.process_time() / 60, 2)
     row_path(folder, case).write_text(json.dumps(row, indent=1) + "\n")
     print(f"{case.name}: {row['test accuracy']:.2f} %, {time.monotonic() - start:.0f} s", flush=True)
 
