@@ -51,9 +51,9 @@ def path(account: Account) -> str:
     return made
 
 
-def test_what_is_completed_stays_as_it_was(api: Api, account: Account, path: str) -> None:
+def refused_when_completed(api: Api, account: Account, path: str) -> httpx.Response:
+    """The answer to a first part that comes while the upload is completed."""
     _, _, _, dataset_id, _, upload_id = path.split("/")
-    before = first_part(api, path)
     answer = meanwhile(
         api,
         account,
@@ -61,6 +61,12 @@ def test_what_is_completed_stays_as_it_was(api: Api, account: Account, path: str
         lambda: replace_first(account, path),
     )
     assert problem(answer)["code"] == "upload_completed"
+    return answer
+
+
+def test_what_is_completed_stays_as_it_was(api: Api, account: Account, path: str) -> None:
+    before = first_part(api, path)
+    refused_when_completed(api, account, path)
     assert first_part(api, path) == before
 
 
@@ -68,18 +74,11 @@ def test_what_a_refused_part_leaves_may_be_part_of_another(
     api: Api, account: Account, path: str, tmp_path: Path
 ) -> None:
     """So it stays until it is collected."""
-    _, _, _, dataset_id, _, upload_id = path.split("/")
     other = opened(account).rpartition("/")[2]
     staged, store = tmp_path / "part", open_store(api.settings)
     staged.write_bytes(bytes(SIZE))
     stored = store.ingest(staged)  # by the other's request, which is about to record it
-    answer = meanwhile(
-        api,
-        account,
-        lambda session: uploading.complete(session, dataset_id, upload_id),
-        lambda: replace_first(account, path),
-    )
-    assert problem(answer)["code"] == "upload_completed"
+    answer = refused_when_completed(api, account, path)
     assert answer.request.headers["Content-Digest"] == content_digest(bytes(SIZE))["Content-Digest"]
     with api.database.write(account.tenant_id) as session:
         uploads.record_part(session, uploads.find(session, other, changing), 1, stored)
