@@ -22,6 +22,18 @@ CONTENT = b"x" * 1024
 THREADS, CALLERS = 40, 60
 
 
+class Silence:
+    """What a bucket is asked waits until it is over."""
+
+    def __init__(self) -> None:
+        self.over, self.waiting = threading.Event(), list[str]()
+
+    def keep(self, method: str, pass_on: Callable[[], Answer]) -> Answer:
+        self.waiting.append(method)
+        self.over.wait(120)
+        return pass_on()
+
+
 def download(account: Account) -> Callable[[httpx.Client], httpx.Response]:
     url = account.http.get(f"/v1/models/{account.registry.train()}").json()["artifacts"][0]["url"]
     return lambda http: http.get(url)
@@ -38,27 +50,21 @@ def part(account: Account) -> Callable[[httpx.Client], httpx.Response]:
 
 
 def test_whether_it_is_ready_is_told_meanwhile_and_one_thread_waits(s3: S3Server, tmp_path: Path) -> None:
-    over, waiting = threading.Event(), list[str]()
-
-    def silent(method: str, pass_on: Callable[[], Answer]) -> Answer:
-        waiting.append(method)
-        over.wait(120)
-        return pass_on()
-
+    silence = Silence()
     with faulty(s3.endpoint) as bucket:
         settings = settings_for(tmp_path, **{**s3.bucket(uuid.uuid4().hex), "s3_endpoint_url": bucket.url})
         with migrated(settings) as database, open_api(settings, database) as api, api.client() as http:
             assert http.get("/readyz").status_code == 200
-            bucket.fault, http.timeout = silent, httpx.Timeout(120)
+            bucket.fault, http.timeout = silence.keep, httpx.Timeout(120)
             try:
                 with ThreadPoolExecutor(8) as pool:
                     answers = list(pool.map(lambda _: http.get("/readyz"), range(8)))
-                assert not over.is_set()
+                assert not silence.over.is_set()
                 for answer in answers:
                     assert problem(answer)["checks"]["artifact_store"] == "does not answer"
-                assert len(waiting) <= 4, "tries of one request"
+                assert len(silence.waiting) <= 4, "tries of one request"
             finally:
-                over.set()
+                silence.over.set()
             eventually(lambda: http.get("/readyz").status_code == 200, 60)
 
 
@@ -66,13 +72,7 @@ def test_whether_it_is_ready_is_told_meanwhile_and_one_thread_waits(s3: S3Server
 def test_the_rest_of_the_api_goes_on(
     s3: S3Server, tmp_path: Path, prepare: Callable[[Account], Callable[[httpx.Client], httpx.Response]]
 ) -> None:
-    over, waiting = threading.Event(), list[str]()
-
-    def silent(method: str, pass_on: Callable[[], Answer]) -> Answer:
-        waiting.append(method)
-        over.wait(120)
-        return pass_on()
-
+    silence = Silence()
     with faulty(s3.endpoint) as bucket:
         settings = settings_for(tmp_path, **{**s3.bucket(uuid.uuid4().hex), "s3_endpoint_url": bucket.url})
         with (
@@ -84,13 +84,13 @@ def test_the_rest_of_the_api_goes_on(
         ):
             ask = prepare(account)
             http.timeout = httpx.Timeout(120)
-            bucket.fault = silent
+            bucket.fault = silence.keep
             try:
                 asking = [pool.submit(ask, http) for _ in range(CALLERS)]
-                eventually(lambda: len(waiting) >= THREADS, 20)
+                eventually(lambda: len(silence.waiting) >= THREADS, 20)
                 for path in ("/livez", "/v1/models", "/v1/jobs"):
                     assert account.http.get(path, timeout=15).status_code == 200
                 assert not any(one.done() for one in asking)
             finally:
-                over.set()
+                silence.over.set()
             assert {one.result().status_code for one in asking} <= {200, 204, 503}
