@@ -36,12 +36,30 @@ def sgd(network: fx.GraphModule, spec: TrainSpec) -> torch.optim.SGD:
     )
 
 
-def set_learning_rate(optimizer: torch.optim.SGD, spec: TrainSpec, epoch: int) -> None:
-    """That of `epoch`, counted from 0: half a cosine from `spec.learning_rate` down to 0.
+def learning_rate(spec: TrainSpec, epoch: int, done: float) -> float:
+    """The rate of a step: half a cosine from `spec.learning_rate` down to 0, in one of two forms.
 
-    The closed form of CosineAnnealingLR with T_max = epochs; torch's own recursion depends on its past.
+    As published, in steps of an epoch: the closed form of CosineAnnealingLR with T_max = epochs (torch's own
+    recursion depends on its past). With a warm-up from step to step: first a straight line up from 0.
+
+    Args:
+        spec: The training.
+        epoch: Counted from 0.
+        done: The share of all steps that lie behind in the middle of this one; 0 < done < 1.
     """
-    rate = spec.learning_rate * (1 + math.cos(math.pi * epoch / spec.epochs)) / 2
+    if not spec.warmup_ratio:
+        return _cosine(spec.learning_rate, epoch / spec.epochs)
+    if done < spec.warmup_ratio:
+        return spec.learning_rate * done / spec.warmup_ratio
+    return _cosine(spec.learning_rate, (done - spec.warmup_ratio) / (1 - spec.warmup_ratio))
+
+
+def _cosine(rate: float, done: float) -> float:
+    return rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+    """Of the next step."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):  # where a captured step reads it
             group["lr"].fill_(rate)

@@ -14,8 +14,9 @@ _DISTILLATION_WEIGHT = 0.5
 # As the papers train, and as the trials in docs/method.md found better for class gates.
 _OF_THE_RECIPE: dict[str, dict[str, float]] = {
     "published": {"learning_rate": 0.05, "weight_decay": 0.0},
-    "cleave": {"learning_rate": 0.1, "weight_decay": 0.0005},
+    "cleave": {"learning_rate": 0.2, "weight_decay": 0.0005},
 }
+_WARMUP_OF_THE_RECIPE = {"published": 0.0, "cleave": 0.15}
 
 
 def _left_to_the_recipe() -> Any:
@@ -84,7 +85,15 @@ class TrainSpec(TrainOptions):
         default_factory=_left_to_the_recipe,
         gt=0,
         le=10,
-        description="At the start; a cosine takes it to 0. Left out: 0.1 for recipe cleave, else 0.05.",
+        description="At most; a cosine takes it to 0. Left out: 0.2 for recipe cleave, else 0.05.",
+    )
+    warmup_ratio: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the steps in which the rate rises to learning_rate; it then falls from step to "
+        "step, without a warm-up from epoch to epoch. Left out together with learning_rate: 0.15 for recipe "
+        "cleave.",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum; 0 = none.")
     weight_decay: float = Field(
@@ -99,7 +108,8 @@ class TrainSpec(TrainOptions):
     deterministic: bool = Field(True, description="Same bits on the same machine; a little slower on a GPU.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Of products; weights and losses are float32. auto = bfloat16 on GPUs that have it.",
+        description="Of products; weights and losses are float32. auto = bfloat16 on a GPU or processor that "
+        "has instructions for it.",
     )
     gradient_accumulation: int = Field(
         1,
@@ -138,6 +148,9 @@ class TrainSpec(TrainOptions):
     @model_validator(mode="after")
     def _as_the_recipe_trains(self) -> "TrainSpec":
         """What is left out is filled in, so that every stored spec says by which figures it was trained."""
+        # What was stored before there was a warm-up names its rate, and goes on without one.
+        if not {"learning_rate", "warmup_ratio"} & self.model_fields_set:
+            object.__setattr__(self, "warmup_ratio", _WARMUP_OF_THE_RECIPE[self.approach.recipe])
         for name, value in _OF_THE_RECIPE[self.approach.recipe].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -14,8 +14,9 @@ from core.checkpoints import Checkpoint, TrainingPosition
 from core.datasets import BatchPlan, ImageData, draw
 from core.distillation import distillation_of
 from core.errors import ArtifactError
+from core.fusion import fused_masks
 from core.initial_weights import InitialWeights, start
-from core.optimisation import micro_batches, set_learning_rate, sgd
+from core.optimisation import learning_rate, micro_batches, set_learning_rate, sgd
 from core.replay import Replay, own_stream
 from core.replicas import Replicas, shared_batch_norm
 from core.results import MetricValue
@@ -28,7 +29,7 @@ from core.validation import validate
 
 
 class Trainer:
-    """One training: SGD with Nesterov momentum, cosine schedule per epoch (MwT's and NeMo's recipe).
+    """One training: SGD with Nesterov momentum and a cosine schedule (`core.optimisation`).
 
     Every random draw is a function of (seed, epoch, step), so network, momentum, tally, best epoch and
     position are the whole state: a run restored from them continues bit for bit. Under torch.distributed each
@@ -78,6 +79,7 @@ class Trainer:
             own_stream(self._device),
             self._approach.recorded(self.network) as self.masks,
             pooled_generators(self.network),
+            fused_masks(self.network),
             shared_batch_norm(self.network, self._replicas),
             self._distillation.watching(self.network) if self._distillation else nullcontext(),
         ):
@@ -118,7 +120,8 @@ class Trainer:
 
     def train_on(self, images: Tensor, labels: Tensor) -> None:
         """One step, on a batch of which this process computes its share."""
-        set_learning_rate(self._optimizer, self._spec, self.epoch)
+        done = (self.steps_done + 0.5) / (self._spec.epochs * self.steps_per_epoch)
+        set_learning_rate(self._optimizer, learning_rate(self._spec, self.epoch, done))
         with seeded(self._device, self._spec.seed, "step", self.epoch, self.step, *self._own_draws()):
             if self.replay is None:
                 self._take_step(images, labels)

@@ -32,6 +32,7 @@ class ClassGate(nn.Module):
     """
 
     fx_leaf = True  # one node in a traced graph, like the layers of torch.nn
+    hard = True  # masks are 0 or 1 (`core.fusion`)
 
     def __init__(self, num_classes: int, width: int, retention: float) -> None:
         super().__init__()

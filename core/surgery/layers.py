@@ -25,10 +25,15 @@ def apply_mask(y: Tensor, m: Tensor) -> Tensor:
     if isinstance(y, fx.Proxy):
         proxy: Any = y.tracer.create_proxy("call_function", apply_mask, (y, m), {})
         return proxy  # stands for a Tensor while tracing
+    return y * at_every_place(m, y)
+
+
+def at_every_place(m: Tensor, y: Tensor) -> Tensor:
+    """Masks m (N, C) in the form and type of y: maps (N, C, 1, 1), tokens (N, 1, C) or vectors (N, C)."""
     m = m.to(y.dtype)  # masks in float32 would make float32 of bfloat16 maps, twice the memory to move
     if y.dim() == MAPS:
-        return y * m[..., None, None]
-    return y * (m if y.dim() == m.dim() else m[:, None, :])
+        return m[..., None, None]
+    return m if y.dim() == m.dim() else m[:, None, :]
 
 
 class ChannelScatter(nn.Module):

@@ -68,21 +68,31 @@ def test_teacher_and_weight_determine_the_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("approach", "rate", "decay"),
+    ("approach", "rate", "decay", "warmup"),
     [
-        ({"name": "mwt"}, 0.1, 0.0005),
-        ({"name": "mwt", "recipe": "published"}, 0.05, 0.0),
-        ({"name": "standard"}, 0.05, 0.0),
+        ({"name": "mwt"}, 0.2, 0.0005, 0.15),
+        ({"name": "mwt", "recipe": "published"}, 0.05, 0.0, 0.0),
+        ({"name": "standard"}, 0.05, 0.0, 0.0),
     ],
 )
-def test_what_is_left_out_is_the_recipes(approach: dict[str, Any], rate: float, decay: float) -> None:
+def test_what_is_left_out_is_the_recipes(
+    approach: dict[str, Any], rate: float, decay: float, warmup: float
+) -> None:
     spec = TrainSpec.model_validate({**TRAIN, "approach": approach})
-    assert (spec.learning_rate, spec.weight_decay) == (rate, decay)
+    assert (spec.learning_rate, spec.weight_decay, spec.warmup_ratio) == (rate, decay, warmup)
+    assert TrainSpec.model_validate(spec.model_dump()) == spec
     given = {**TRAIN, "approach": approach, "learning_rate": 0.3, "weight_decay": 0.0}
     assert (TrainSpec.model_validate(given).learning_rate, TrainSpec.model_validate(given).weight_decay) == (
         0.3,
         0.0,
     )
+
+
+def test_a_rate_of_ones_own_comes_without_a_warmup() -> None:
+    """So a job accepted before there was a warm-up goes on without one."""
+    assert TrainSpec.model_validate({**TRAIN, "learning_rate": 0.1}).warmup_ratio == 0
+    warm = TrainSpec.model_validate({**TRAIN, "warmup_ratio": 0.3})
+    assert (warm.learning_rate, warm.warmup_ratio) == (0.2, 0.3)
 
 
 def test_a_whole_number_is_a_fraction_too() -> None:

@@ -112,9 +112,17 @@ class TestAccumulation:
 
 
 class TestArithmetic:
-    def test_auto_is_float32_on_a_processor(self) -> None:
+    @pytest.mark.parametrize("flag", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+    def test_auto_is_bfloat16_on_a_processor_that_has_it(
+        self, flag: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda: False)
         assert arithmetic("auto", CPU) is torch.float32
         assert arithmetic("bfloat16", CPU) is torch.bfloat16
+        monkeypatch.setattr(torch.cpu, flag, lambda: True)
+        assert arithmetic("auto", CPU) is torch.bfloat16
+        assert arithmetic("float32", CPU) is torch.float32
 
     def test_bfloat16_rounds_products_and_resumes_with_the_same_bits(
         self, digits: ImageData, tmp_path: Path

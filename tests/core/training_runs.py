@@ -19,8 +19,9 @@ CPU = torch.device("cpu")
 
 
 def spec_of(approach: ApproachSpec | None = None, **changes: Any) -> TrainSpec:
-    """Three epochs of three steps: 96 images, batches of 32."""
-    values: dict[str, Any] = {"epochs": 3, "batch_size": 32, "max_train_samples": 96, "seed": 7, **changes}
+    """Three epochs of three steps: 96 images, batches of 32; in float32, whatever the processor has."""
+    values: dict[str, Any] = {"epochs": 3, "batch_size": 32, "max_train_samples": 96, "seed": 7}
+    values |= {"precision": "float32"} | changes
     return TrainSpec(architecture="small_cnn", dataset="digits", approach=approach or NemoSpec(), **values)
 
 
