@@ -39,8 +39,8 @@ random subsets of 2 to 10 classes. Accuracies are per cent on test data{tested},
 no composition was retrained{retrained}.
 ± is the deviation between seeds; the worst loss is that of any single composition against its full model.
 Sizes are shares of the standard network's parameters. MwT, NeMo and MODA are the published recipes; cleave is
-the default recipe, with its default retention and with the one named. It trains at a rate of 0.1 with a
-weight decay of 0.0005, the others as published (docs/method.md).
+the default recipe, with its default retention and with the one named. It trains at a rate of 0.2 after
+a warm-up, with a weight decay of 0.0005, the others as published (docs/method.md).
 """
 _RETRAINED = (
     ", but for the last column ({epochs} epoch(s) of fine-tuning, first seed, one subset of each size)"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from benchmarks.reproduce import SCALES, Case, row_path
-from core.acceleration import evaluation_batch
+from core.acceleration import LAYOUT, arithmetic, autocast, evaluation_batch, fast_layout
 from core.approaches import Approach, create_approach
 from core.architectures import create
 from core.composition.union import ModuleOptions, build_module
@@ -136,10 +136,8 @@ class Measurement:
 
     def retrained(self, classes: Sequence[int], epochs: int) -> dict[str, float]:
         """The static module after fine-tuning on its classes, as the papers do (last epoch kept)."""
-        module, seconds = (
-            self.cut(classes, self.forms(classes)["static"]).to(self.device),
-            time.perf_counter(),
-        )
+        module, seconds = self.cut(classes, self.forms(classes)["static"]), time.perf_counter()
+        module.to(self.device, memory_format=LAYOUT)  # type: ignore[call-overload]  # torch's stub lacks it
         part = self.data.train.restricted(classes)
         optimizer = torch.optim.SGD(module.parameters(), lr=RETRAIN_RATE, momentum=0.9, nesterov=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
@@ -148,7 +146,10 @@ class Measurement:
             module.train()
             for images, labels in draw(part, self.data.info, plan, self.device):
                 optimizer.zero_grad()
-                F.cross_entropy(module(images), positions(labels.cpu(), classes).to(self.device)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                with autocast(self.device, arithmetic(self.spec.precision, self.device)):
+                    logits = module(fast_layout(images))
+                wanted = positions(labels.cpu(), classes).to(self.device)
+                F.cross_entropy(logits.float(), wanted).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
             schedule.step()
         return {"accuracy": self.accuracy(module.eval(), classes), "seconds": time.perf_counter() - seconds}

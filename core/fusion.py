@@ -78,7 +78,7 @@ class _MaskedRelu(torch.autograd.Function):
         passed = torch.ops.aten.threshold_backward(gradient, product, 0)
         of_masks = _over_places(passed, product).to(m.dtype)
         if not ctx.hard:
-            of_masks = of_masks / torch.where(m > 0, m, 1)
+            of_masks = of_masks / m.clamp_min(torch.finfo(m.dtype).tiny)  # 0 / tiny where a mask is 0
             passed = passed.mul_(at_every_place(m, product))
         return passed, of_masks, None
 

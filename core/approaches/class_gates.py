@@ -7,6 +7,7 @@ and nothing changes at the cut. Scores with a straight-through top-k are the edg
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -52,17 +53,53 @@ class ClassGate(nn.Module):
         return self.class_masks().any(dim=0).to(self.scores.dtype).expand(x.shape[0], -1)
 
 
+class TiedGate(nn.Module):
+    """The gate of a unit that writes the same residual stream as another unit: that one's masks.
+
+    Attributes:
+        masks: See ClassGate.
+    """
+
+    fx_leaf = True
+    hard = True
+
+    def __init__(self, source: ClassGate) -> None:
+        super().__init__()
+        self._source = (source,)  # in a tuple: a layer of the other unit, not of this one
+        self.masks: Tensor | None = None
+
+    @property
+    def source(self) -> ClassGate:
+        """The gate that has the scores."""
+        return self._source[0]
+
+    def class_masks(self) -> Tensor:
+        """(C, n) bool: the neurons each class keeps."""
+        return self.source.class_masks()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A unit's input (N, ...) -> masks (N, n), 0 or 1."""
+        masks, self.masks = self.masks, None
+        if masks is not None and self.training:
+            return masks
+        return self.source(x)  # type: ignore[no-any-return]  # torch types calls as Any
+
+
+Gate: TypeAlias = ClassGate | TiedGate
+
+
 class GateBank:
     """The gates of a network: the masks of all units in one go, since one by one they are small work.
 
     Gradients pass to the scores straight through.
     """
 
-    def __init__(self, gates: Sequence[ClassGate]) -> None:
-        self.gates = gates
-        self._widths = [gate.scores.shape[1] for gate in gates]
-        widest, device = max(self._widths), gates[0].scores.device
-        kept = torch.tensor([gate.kept for gate in gates], device=device)
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._tied = [gate for gate in gates if isinstance(gate, TiedGate)]
+        self.gates = [gate for gate in gates if isinstance(gate, ClassGate)]
+        self._widths = [gate.scores.shape[1] for gate in self.gates]
+        widest, device = max(self._widths), self.gates[0].scores.device
+        kept = torch.tensor([gate.kept for gate in self.gates], device=device)
         self._on = torch.arange(widest, device=device) < kept[:, None, None]  # (L, 1, widest)
         # Where a unit's neurons lie in rows filled up to the widest unit.
         places = [unit * widest + torch.arange(width) for unit, width in enumerate(self._widths)]
@@ -87,18 +124,25 @@ class GateBank:
         masks = union + soft - soft.detach()
         for gate, own in zip(self.gates, torch.split(masks, self._widths, dim=1), strict=True):
             gate.masks = own
+        for tied in self._tied:
+            tied.masks = tied.source.masks
 
 
-def class_gates(network: fx.GraphModule) -> Iterator[tuple[str, ClassGate]]:
+def class_gates(network: fx.GraphModule) -> Iterator[tuple[str, Gate]]:
     """The gates of a network in training, with their attribute names."""
     for name, layer in getattr(network, GENERATORS, nn.Module()).named_children():
-        if isinstance(layer, ClassGate):
+        if isinstance(layer, ClassGate | TiedGate):
             yield name, layer
+
+
+def gates_with_scores(network: fx.GraphModule) -> list[ClassGate]:
+    """One for each unit or residual stream."""
+    return [gate for _, gate in class_gates(network) if isinstance(gate, ClassGate)]
 
 
 def normalise_score_gradients(network: fx.GraphModule) -> None:
     """Give the gradient of every gate's scores one size: it differs by orders of magnitude between units."""
-    gradients = [gate.scores.grad for _, gate in class_gates(network) if gate.scores.grad is not None]
+    gradients = [gate.scores.grad for gate in gates_with_scores(network) if gate.scores.grad is not None]
     if not gradients:
         return
     sizes = torch.stack([gradient.square().mean() for gradient in gradients]).sqrt()

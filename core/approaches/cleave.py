@@ -7,6 +7,7 @@ masks instead of on the masks of samples (NeMo: contrastive; MwT: coupling; MODA
 has the measurements that led here.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -17,9 +18,12 @@ from torch import Tensor, fx, nn
 from core.approaches.base import BaseApproach
 from core.approaches.class_gates import (
     ClassGate,
+    Gate,
     GateBank,
+    TiedGate,
     class_gates,
     draw_class_sets,
+    gates_with_scores,
     normalise_score_gradients,
     unit_retention,
 )
@@ -29,7 +33,8 @@ from core.specs import CleaveSpec
 from core.statistics import ClassStatistics
 from core.surgery.masking import fold_amplitudes, insert_generators, recorded_masks, remove_generators
 from core.surgery.sites import attribute_key
-from core.units import find_units
+from core.surgery.streams import stream_groups
+from core.units import Unit, find_units
 
 _TEMPERATURE = 0.2
 
@@ -44,18 +49,29 @@ class Cleave(BaseApproach):
         self._share = 1.0
 
     def attach(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
-        """A gate on every unit, and a BatchNorm behind a convolution that has none."""
+        """A gate on every unit, and a BatchNorm behind a convolution that has none.
+
+        Units that write one residual stream share a gate: a channel leaves the stream where all drop it.
+        """
         units = find_units(model)
-        position = {unit.name: i for i, unit in enumerate(units)}
-        return insert_generators(
-            model,
-            lambda unit: ClassGate(
-                num_classes,
-                unit.width,
-                unit_retention(self.spec.retention, position[unit.name], len(units)),
-            ),
-            add_norm=True,
-        )
+        share = {
+            unit.name: unit_retention(self.spec.retention, position, len(units))
+            for position, unit in enumerate(units)
+        }
+        leader = dict[str, str]()
+        for group in stream_groups(model):
+            leader |= dict.fromkeys(group, group[0])
+            share[group[0]] = math.prod(share[name] for name in group) ** (1 / len(group))
+        gates: dict[str, ClassGate] = {}
+
+        def gate(unit: Unit) -> Gate:
+            first = leader.get(unit.name, unit.name)
+            if first in gates:
+                return TiedGate(gates[first])
+            gates[first] = ClassGate(num_classes, unit.width, share[unit.name])
+            return gates[first]
+
+        return insert_generators(model, gate, add_norm=True)
 
     def trained(self, model: nn.Module, num_classes: int) -> fx.GraphModule:
         """The form `finish` leaves: the plain network, with the parameters that folding adds to norms."""
@@ -79,7 +95,7 @@ class Cleave(BaseApproach):
 
     def prepare(self, network: fx.GraphModule, labels: Tensor, own: slice, random: torch.Generator) -> None:
         """Draw the sets of classes that the samples of the next batch are asked about."""
-        gates = [gate for _, gate in class_gates(network)]
+        gates = gates_with_scores(network)
         members = draw_class_sets(labels, len(gates[0].scores), self.spec.whole_sets, random)[own]
         # A captured step reads the sets where those of its first batch lie.
         self._members.setdefault(len(members), torch.empty_like(members)).copy_(members)

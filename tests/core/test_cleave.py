@@ -13,6 +13,7 @@ from core.approaches.class_gates import (
     GateBank,
     class_gates,
     draw_class_sets,
+    gates_with_scores,
     normalise_score_gradients,
     unit_retention,
 )
@@ -129,10 +130,10 @@ class TestClassGate:
 
     def test_score_gradients_have_one_size_whatever_the_loss(self) -> None:
         network = create_approach(SPEC).attach(create("small_cnn", 10, SHAPE), 10)
-        for number, (_, gate) in enumerate(class_gates(network)):
+        for number, gate in enumerate(gates_with_scores(network)):
             gate.scores.grad = torch.randn_like(gate.scores) * 10.0 ** (-3 * number)
         normalise_score_gradients(network)
-        sizes = [gate.scores.grad.square().mean().sqrt().item() for _, gate in class_gates(network)]  # type: ignore[union-attr]  # set above
+        sizes = [gate.scores.grad.square().mean().sqrt().item() for gate in gates_with_scores(network)]  # type: ignore[union-attr]  # set above
         assert sizes == pytest.approx([0.06] * 5)
 
 
@@ -212,7 +213,7 @@ def test_the_objective_is_the_methods_own_on_class_masks(name: str, shared: floa
     spec = CleaveSpec.model_validate({"name": name, "alpha": 0.5})
     approach = create_approach(spec)
     network = approach.attach(create("small_cnn", 10, SHAPE), 10)
-    for _, gate in class_gates(network):
+    for gate in gates_with_scores(network):
         with torch.no_grad():
             gate.scores.copy_(gate.scores[:1].expand_as(gate.scores))
     labels = digits.train.labels[:20]

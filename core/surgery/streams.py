@@ -1,0 +1,50 @@
+"""Units that write one sum: a residual stream keeps every channel that any of its writers keeps."""
+
+from torch import fx, nn
+
+from core.surgery.arithmetic import add
+from core.surgery.flow import ChannelFlow
+from core.surgery.rules import passes, rule_for
+from core.surgery.sites import unit_sites
+from core.surgery.tracing import trace
+
+# Stands for whatever is no unit: the stem, a product, a concatenation.
+_OTHER = ""
+
+
+def stream_groups(model: nn.Module) -> list[tuple[str, ...]]:
+    """Groups of units, in execution order, whose outputs are added up and nothing else with them.
+
+    A stream into which something else is added (the stem, in a ResNet's first stage) is whole whatever its
+    units drop, so they are in no group.
+    """
+    network = trace(model)
+    flow = ChannelFlow(network, {})
+    ends = {site.end: name for name, site in unit_sites(network).items()}
+    writers: dict[fx.Node, set[str]] = {}
+    streams: list[set[str]] = []
+    for node in network.graph.nodes:
+        writers[node] = _writers(flow, node, ends, writers)
+        if len(writers[node]) > 1:
+            streams = _merged(streams, writers[node])
+    whole = [stream for stream in streams if _OTHER not in stream]
+    order = list(ends.values())
+    return [tuple(sorted(stream, key=order.index)) for stream in whole]
+
+
+def _writers(
+    flow: ChannelFlow, node: fx.Node, ends: dict[fx.Node, str], writers: dict[fx.Node, set[str]]
+) -> set[str]:
+    """Whose outputs a value is the sum of."""
+    if node in ends:
+        return {ends[node]}
+    if passes(flow, node) or rule_for(flow, node) is add:
+        return set().union(*(writers[source] for source in node.all_input_nodes)) or {_OTHER}
+    return {_OTHER}
+
+
+def _merged(streams: list[set[str]], found: set[str]) -> list[set[str]]:
+    """The streams, one of which holds all of `found`: what two sums share belongs to one stream."""
+    apart = [stream for stream in streams if not stream & (found - {_OTHER})]
+    joined = [stream for stream in streams if stream & (found - {_OTHER})]
+    return [*apart, found.union(*joined)]
