@@ -65,7 +65,7 @@ SCALES = {
     ),
     "small": Scale(
         (("small_cnn", "fashion_mnist"), ("small_cnn", "cifar10")),
-        epochs=6, batch_size=128, train_samples=16_000, test_samples=4_000, seeds=3, subsets=3,
+        epochs=6, batch_size=128, train_samples=12_800, test_samples=2_000, seeds=3, subsets=3,
         retrain_epochs=1,
     ),
     "cifar10": Scale(
@@ -146,7 +146,8 @@ def main() -> None:
     missing = [case.name for case in wanted if not row_path(options.work, case).exists()]
     if rows and (options.partial or not missing):
         settings = asdict(SCALES[options.scale])
-        content = {"machine": machine(), "scale": options.scale, "settings": settings, "rows": rows}
+        about = machine() | {"threads": int(_threads())}
+        content = {"machine": about, "scale": options.scale, "settings": settings, "rows": rows}
         content["missing"] = ", ".join(missing)
         stem = f"{datetime.now(UTC):%Y-%m-%d}-reproduce-{options.scale}"
         (RESULTS / f"{stem}.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -183,9 +184,13 @@ def _run_apart(case: Case, work: Path, data_root: Path | None, end: float | None
         str(work),
         str(data_root or ""),
     ]
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {"OMP_NUM_THREADS": _threads(), "OMP_WAIT_POLICY": "PASSIVE"}
     subprocess.run(command + ([] if left is None else [str(left)]), env=environment, check=True)
+
+
+def _threads() -> str:
+    """Of each run."""
+    return os.environ.get("OMP_NUM_THREADS", "1")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -39,6 +40,7 @@ from core.specs import ApproachSpec, CleaveSpec, MwtSpec, NemoSpec, StandardSpec
 from core.statistics import ClassStatistics
 from core.surgery.extraction import CutPlan, extract
 from core.surgery.masking import recorded_masks, remove_generators
+from core.surgery.streams import stream_groups
 from core.trainer import Trainer
 from core.units import find_units
 
@@ -47,40 +49,64 @@ WARM_UP = 5  # on a GPU a step is captured after three
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes:
+        precision: of our trainings; the usual loop computes in float32.
+        workers: of the DataLoader.
+        repeats: timed steps of each kind.
+    """
+
+    batch_size: int
+    precision: str
+    workers: int
+    repeats: int
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="small_cnn only, few repeats")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, help="timed steps of each kind; default: 12, quick: 4")
+    parser.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of ours"
+    )
     parser.add_argument("--workers", type=int, default=2, help="of the DataLoader")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     names = ["small_cnn"] if options.quick else ["small_cnn", "vgg16", "resnet18"]
     repeats = options.repeats or (4 if options.quick else 12)
+    settings = Settings(options.batch_size, options.precision, options.workers, repeats)
     device = resolve_device("auto")
     load = os.getloadavg()[0]
     rows: list[Row] = []
-    for row in measure(names, options.batch_size, repeats, options.workers, device):
+    for row in measure(names, settings, device):
         rows.append(row)
         print(" ".join(f"{key}={_short(value)}" for key, value in row.items()), flush=True)
-    path = options.output / f"{datetime.now(UTC):%Y-%m-%d}-speed{'-quick' if options.quick else ''}.json"
-    settings = {"batch_size": options.batch_size, "repeats": repeats, "workers": options.workers}
+    form = "" if options.precision == "auto" else f"-{options.precision}"
+    form += "-quick" if options.quick else ""
+    path = options.output / f"{datetime.now(UTC):%Y-%m-%d}-speed{form}.json"
     about = machine() | {"device": str(device), "load_before": load}
-    path.write_text(json.dumps({"machine": about, "settings": settings, "rows": rows}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"machine": about, "settings": asdict(settings), "rows": rows}, indent=2) + "\n"
+    )
     print(f"written to {path}")
 
 
-def measure(names: list[str], batch: int, repeats: int, workers: int, device: torch.device) -> Iterator[Row]:
+def measure(names: list[str], settings: Settings, device: torch.device) -> Iterator[Row]:
     # A GPU is given steps faster than it takes them: what counts is how long many take.
     chunk = 25 if device.type == "cuda" else 1
-    data = random_data(batch * max(chunk, repeats + WARM_UP) * (4 if chunk > 1 else 1))
+    steps = max(chunk, settings.repeats + WARM_UP) * (4 if chunk > 1 else 1)
+    data = random_data(settings.batch_size * steps)
     for name in names:
-        yield step_ratio(name, data, batch, (repeats, chunk), device)
+        yield step_ratio(name, data, settings, chunk, device)
     for name in names:
-        yield loader_ratio(name, data, batch, workers, device)
+        yield loader_ratio(name, data, settings, device)
     yield extraction_seconds(names[-1])
     for keep in (0.5, 0.25):
-        yield latency_ratio(names[-1], keep, repeats, device)
+        yield latency_ratio(names[-1], keep, settings.repeats, device)
 
 
 def random_data(size: int) -> ImageData:
@@ -96,9 +122,10 @@ def random_data(size: int) -> ImageData:
 
 
 def trainer_of(
-    name: str, approach: ApproachSpec, data: ImageData, batch: int, device: torch.device
+    name: str, approach: ApproachSpec, data: ImageData, settings: Settings, device: torch.device
 ) -> Trainer:
-    values = {"architecture": name, "dataset": "cifar10", "batch_size": batch, "seed": 0}
+    values = {"architecture": name, "dataset": "cifar10", "batch_size": settings.batch_size, "seed": 0}
+    values |= {"precision": settings.precision}
     spec = TrainSpec.model_validate(values | {"approach": approach})
     return Trainer(spec, data, device)
 
@@ -113,23 +140,23 @@ def timed_steps(trainer: Trainer, count: int, device: torch.device) -> float:
     return now(device) - start
 
 
-def step_ratio(name: str, data: ImageData, batch: int, repeats: tuple[int, int], device: torch.device) -> Row:
-    """`repeats`: measurements, and steps in each."""
+def step_ratio(name: str, data: ImageData, settings: Settings, chunk: int, device: torch.device) -> Row:
+    """`chunk`: steps in each measurement."""
     approaches: dict[str, ApproachSpec] = {
         "standard": StandardSpec(),
         "cleave": CleaveSpec(),
         "mwt": MwtSpec(),
         "nemo": NemoSpec(),
     }
-    trainers = {key: trainer_of(name, spec, data, batch, device) for key, spec in approaches.items()}
+    trainers = {key: trainer_of(name, spec, data, settings, device) for key, spec in approaches.items()}
     seconds: dict[str, list[float]] = {key: [] for key in trainers}
     with deterministic_algorithms(device, enabled=True), ExitStack() as running:
         for trainer in trainers.values():
             running.enter_context(trainer.running())
             timed_steps(trainer, WARM_UP, device)
-        for _ in range(repeats[0]):  # in turn: what else the machine does slows all of them alike
+        for _ in range(settings.repeats):  # in turn: what else the machine does slows all of them alike
             for key, trainer in trainers.items():
-                seconds[key].append(timed_steps(trainer, repeats[1], device) / repeats[1])
+                seconds[key].append(timed_steps(trainer, chunk, device) / chunk)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     # Of steps that follow each other: the load changes slower than that.
     pairs = {key: [a / b for a, b in zip(seconds[key], seconds["standard"], strict=True)] for key in trainers}
@@ -179,13 +206,13 @@ def loader_epoch(name: str, data: ImageData, batch: int, workers: int, device: t
         return now(device) - start
 
 
-def loader_ratio(name: str, data: ImageData, batch: int, workers: int, device: torch.device) -> Row:
-    trainer = trainer_of(name, NemoSpec(), data, batch, device)
+def loader_ratio(name: str, data: ImageData, settings: Settings, device: torch.device) -> Row:
+    trainer = trainer_of(name, NemoSpec(), data, settings, device)
     ours, theirs = [], []
     with trainer.running():
         timed_steps(trainer, WARM_UP, device)
         for _ in range(2):
-            theirs.append(loader_epoch(name, data, batch, workers, device))
+            theirs.append(loader_epoch(name, data, settings.batch_size, settings.workers, device))
             ours.append(timed_steps(trainer, trainer.steps_per_epoch, device))
     speed = {"ours images/s": len(data.train) / min(ours), "loader images/s": len(data.train) / min(theirs)}
     return {"what": "loader", "architecture": name} | speed | {"ratio": min(theirs) / min(ours)}
@@ -209,14 +236,20 @@ def extraction_seconds(name: str) -> Row:
 
 
 def latency_ratio(name: str, keep: float, repeats: int, device: torch.device) -> Row:
-    """Static modules of random neurons, 32 images at a time."""
+    """Static modules, 32 images at a time.
+
+    Their neurons are random, but for residual streams: those hold the same ones everywhere, as the default
+    recipe trains them.
+    """
     modular = create_approach(NemoSpec()).attach(create(name, 10, CIFAR.input_shape), 10).eval()
     full = remove_generators(modular)
     random = torch.Generator().manual_seed(0)
-    mask = ModuleMask(
-        {u.name: torch.randperm(u.width, generator=random) < max(1, keep * u.width) for u in find_units(full)}
-    )
-    module = extract(full, mask, classes=range(10), input_shape=CIFAR.input_shape).network.eval()
+    kept = {
+        u.name: torch.randperm(u.width, generator=random) < max(1, keep * u.width) for u in find_units(full)
+    }
+    for group in stream_groups(full):
+        kept |= dict.fromkeys(group, kept[group[0]])
+    module = extract(full, ModuleMask(kept), classes=range(10), input_shape=CIFAR.input_shape).network.eval()
     saved = multiply_accumulates(full, CIFAR.input_shape) / multiply_accumulates(module, CIFAR.input_shape)
     images = torch.randn(32, *CIFAR.input_shape, device=device)
     whole, part = _latencies([full.to(device), module.to(device)], images, repeats)

@@ -5,7 +5,7 @@ from torch import fx, nn
 from core.surgery.arithmetic import add
 from core.surgery.flow import ChannelFlow
 from core.surgery.rules import passes, rule_for
-from core.surgery.sites import unit_sites
+from core.surgery.sites import unit_layer, unit_sites, width_of
 from core.surgery.tracing import trace
 
 # Stands for whatever is no unit: the stem, a product, a concatenation.
@@ -19,17 +19,22 @@ def stream_groups(model: nn.Module) -> list[tuple[str, ...]]:
     units drop, so they are in no group.
     """
     network = trace(model)
-    flow = ChannelFlow(network, {})
-    ends = {site.end: name for name, site in unit_sites(network).items()}
+    flow, sites = ChannelFlow(network, {}), unit_sites(network)
+    ends = {site.end: name for name, site in sites.items()}
+    widths = {name: width_of(unit_layer(network, site)) for name, site in sites.items()}
     writers: dict[fx.Node, set[str]] = {}
     streams: list[set[str]] = []
     for node in network.graph.nodes:
         writers[node] = _writers(flow, node, ends, writers)
         if len(writers[node]) > 1:
             streams = _merged(streams, writers[node])
-    whole = [stream for stream in streams if _OTHER not in stream]
-    order = list(ends.values())
-    return [tuple(sorted(stream, key=order.index)) for stream in whole]
+    order = list(sites)
+    return [
+        tuple(sorted(stream, key=order.index))
+        for stream in streams
+        if _OTHER not in stream
+        and len({widths[name] for name in stream}) == 1  # one map may fit all channels
+    ]
 
 
 def _writers(

@@ -33,6 +33,18 @@ def test_sums_that_share_a_writer_are_one_stream_and_one_with_the_stem_is_none()
     assert stream_groups(Sums()) == [("a", "b", "c")]
 
 
+class OneMapForAll(Sums):
+    """b writes one map that is added to every channel of a."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = nn.Conv2d(6, 1, 3, padding=1)
+
+
+def test_units_of_different_widths_share_nothing() -> None:
+    assert stream_groups(OneMapForAll()) == []
+
+
 @pytest.mark.parametrize(
     ("architecture", "writers"),
     [
