@@ -104,7 +104,7 @@ class Trained:
 def trained(approach: ApproachSpec, folder: Path) -> Trained:
     spec = TrainSpec(
         architecture="small_cnn", dataset="digits", approach=approach, epochs=2, batch_size=32,
-        max_train_samples=200, seed=3, device="cpu",
+        max_train_samples=200, seed=3, device="cpu", precision="float32",
     )  # fmt: skip
     result = work(spec, folder / "train")
     assert isinstance(result, TrainResult)
