@@ -27,9 +27,10 @@ def arithmetic(precision: str, device: torch.device) -> torch.dtype:
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Not asked of oneDNN: it says yes on older processors too, where bfloat16 is slower than float32.
-    flags: tuple[bool, ...] = (torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported())
-    return any(flags)
+    # Not asked of oneDNN: it says yes on older processors too, where bfloat16 is slower than float32. What is
+    # asked has no public name, so it may be gone in another torch.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -55,7 +55,8 @@ class CleaveSpec(Frozen):
         0.35,
         ge=0.01,
         le=1,
-        description="Share of the last unit's neurons a class keeps; early units keep up to its square root.",
+        description="Share of the last unit's neurons a class keeps; early units keep up to its square root, "
+        "those that write one residual stream their mean.",
     )
     alpha: float = Field(0.0, ge=0, le=100, description="Weight of the method's objective on class masks.")
     whole_sets: float = Field(

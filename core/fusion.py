@@ -1,11 +1,12 @@
 """A unit's mask and the ReLU behind it as one operation, while a network trains.
 
 ReLU(y m) = ReLU(y) m for masks m >= 0, and the gradients of both factors follow from the product alone, which
-the next layer keeps anyway. One by one the two keep the normalised maps and the masked ones too, and move
-them through memory twice as often.
+the next layer keeps anyway. One by one the two keep the normalised maps too, and move maps through memory
+twice as often.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from core.surgery.arguments import only_reader
 from core.surgery.layers import apply_mask, at_every_place, channel_axis
 from core.surgery.sites import layer_of
 
-_RELUS = (F.relu, torch.relu, "relu")
+_RELUS = (F.relu, torch.relu, "relu", F.relu_, torch.relu_, "relu_")
 _CACHED = 2**20  # numbers of a product that are still in a processor's cache when they are added up
 
 
@@ -88,6 +89,7 @@ def _over_places(a: Tensor, b: Tensor) -> Tensor:
     places = [dim for dim in range(1, a.dim()) if dim != channel_axis(a.dim())]
     if not places:
         return a * b
-    samples = len(a) if a.is_cuda else max(1, _CACHED // a[0].numel())
-    pairs = zip(torch.split(a, samples), torch.split(b, samples), strict=True)
+    # A process's share of a batch may be empty.
+    samples = len(a) if a.is_cuda else _CACHED // max(1, math.prod(a.shape[1:]))
+    pairs = zip(torch.split(a, max(1, samples)), torch.split(b, max(1, samples)), strict=True)
     return torch.cat([(x * y).sum(places) for x, y in pairs])

@@ -24,6 +24,11 @@ def _left_to_the_recipe() -> Any:
     return None
 
 
+def _none_with_a_rate_of_ones_own() -> float:
+    """A factory, since a client that sends a documented default would get another training than without."""
+    return 0.0
+
+
 def _known_architecture(name: str) -> str:
     """A registered name, or one of another package in the right form."""
     if name not in ARCHITECTURES and not re.fullmatch(PACKAGED_NAME, name):
@@ -88,7 +93,7 @@ class TrainSpec(TrainOptions):
         description="At most; a cosine takes it to 0. Left out: 0.2 for recipe cleave, else 0.05.",
     )
     warmup_ratio: float = Field(
-        0.0,
+        default_factory=_none_with_a_rate_of_ones_own,
         ge=0,
         lt=1,
         description="Share of the steps in which the rate rises to learning_rate; it then falls from step to "

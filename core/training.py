@@ -90,9 +90,10 @@ def train(  # noqa: PLR0913 - what to train, then how by keyword
 ) -> Generator[AnyReport, None, fx.GraphModule]:
     """Train a network as `spec` says, yielding reports.
 
-    On the CPU, and on a GPU in deterministic mode as far as its kernels allow, a run that was interrupted and
-    resumed ends with the same bits as an undisturbed one. The figures of the epoch under way are part of the
-    checkpoint; epochs completed after it was written are reported again, with the same figures.
+    On one kind of processor, and on a GPU in deterministic mode as far as its kernels allow, a run that was
+    interrupted and resumed ends with the same bits as an undisturbed one. The figures of the epoch under way
+    are part of the checkpoint; epochs completed after it was written are reported again, with the same
+    figures.
 
     Where torch.distributed is initialised, its processes train together: each calls this function with the
     same arguments; the first one's reports and checkpoints are the training's, and its `should_stop` counts.

@@ -79,7 +79,7 @@ def _default(model: type[BaseModel], name: str) -> str:
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
-    if value is None and field.default_factory is not None:
+    if (value is None or isinstance(value, float)) and field.default_factory is not None:
         return "the recipe's"
     if isinstance(value, BaseModel):
         return f"`{getattr(value, 'name', type(value).__name__)}`"

@@ -50,7 +50,11 @@ class ClassGate(nn.Module):
         masks, self.masks = self.masks, None
         if masks is not None and self.training:
             return masks
-        return self.class_masks().any(dim=0).to(self.scores.dtype).expand(x.shape[0], -1)
+        return self.of_all_classes(x.shape[0])
+
+    def of_all_classes(self, count: int) -> Tensor:
+        """(count, n): the neurons that any class keeps."""
+        return self.class_masks().any(dim=0).to(self.scores.dtype).expand(count, -1)
 
 
 class TiedGate(nn.Module):
@@ -82,7 +86,7 @@ class TiedGate(nn.Module):
         masks, self.masks = self.masks, None
         if masks is not None and self.training:
             return masks
-        return self.source(x)  # type: ignore[no-any-return]  # torch types calls as Any
+        return self.source.of_all_classes(x.shape[0])
 
 
 Gate: TypeAlias = ClassGate | TiedGate

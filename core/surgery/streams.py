@@ -15,8 +15,8 @@ _OTHER = ""
 def stream_groups(model: nn.Module) -> list[tuple[str, ...]]:
     """Groups of units, in execution order, whose outputs are added up and nothing else with them.
 
-    A stream into which something else is added (the stem, in a ResNet's first stage) is whole whatever its
-    units drop, so they are in no group.
+    Where something else is added too, they are in no group: a stream with the stem in it (a ResNet's first
+    stage) is whole whatever its units drop. Products (squeeze-excitation) count as something else.
     """
     network = trace(model)
     flow, sites = ChannelFlow(network, {}), unit_sites(network)

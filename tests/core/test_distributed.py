@@ -29,11 +29,13 @@ def digits() -> ImageData:
     return load_dataset("digits", None)
 
 
-def train_with_two(spec: TrainSpec, folder: Path, *options: str) -> list[dict[str, Any]]:
+def train_with_two(
+    spec: TrainSpec, folder: Path, *options: str, processes: int = PROCESSES
+) -> list[dict[str, Any]]:
     """The reports of a training by torchrun."""
     path = folder / "spec.json"
     path.write_text(spec.model_dump_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     finished = subprocess.run(
         [*command, "-m", "core.distributed", str(path), str(folder), *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -84,6 +86,16 @@ def test_two_processes_have_the_losses_of_one(
         torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
     assert load_network(tmp_path / RECIPE, tmp_path / WEIGHTS).recipe.train_samples == 97
     assert load_file(tmp_path / STATISTICS)["count"].sum() == 97
+
+
+@pytest.mark.slow
+def test_a_process_may_have_no_share_of_the_last_batch(digits: ImageData, tmp_path: Path) -> None:
+    """34 images in batches of 32, three processes: two images for the last step."""
+    spec = spec_of(CleaveSpec(), epochs=1, batch_size=32, max_train_samples=34, learning_rate=0.005)
+    metrics = run(spec, digits, tmp_path).metrics
+    expected = {(m.epoch, m.split, m.name): m.value for m in metrics}
+    found = figures(train_with_two(spec.model_copy(update={"device": "cpu"}), tmp_path, processes=3))
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.slow
