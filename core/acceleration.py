@@ -17,8 +17,8 @@ LAYOUT = torch.channels_last
 def arithmetic(precision: str, device: torch.device) -> torch.dtype:
     """The type in which a training's products are computed: `auto` is bfloat16 where the hardware has it.
 
-    Two cores with AVX-512 BF16 took 0.4 to 0.7 times as long for a step of small_cnn, VGG16 and ResNet18, the
-    same for LeNet-5, and 1.05 times for MobileNet, half of whose layers are depthwise.
+    Two cores with AVX-512 BF16 took 0.5 to 0.7 times as long for a step of small_cnn, VGG16 and ResNet18;
+    LeNet-5, whose layers are small, and MobileNet, half of whose layers are depthwise, gain nothing.
     """
     fast = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
     return torch.bfloat16 if fast else torch.float32
