@@ -7,40 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
-from typer.testing import CliRunner, Result
 
 from service.cli.events import event_line
 from service.cli.job_report import show_points
-from service.cli.main import app
 from service.client.schemas import Event
 from service.jobs.tables import Job, JobAttempt, Worker
 from service.models.tables import Metric
-from tests.fixtures.client import Account, Api
-
-
-class Shell:
-    """The command line as one tenant uses it."""
-
-    def __init__(self, api: Api, account: Account) -> None:
-        self._where = ("--url", api.url, "--api-key", account.key)
-        self.api, self.account = api, account
-
-    def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, [*self._where, *arguments], env={"COLUMNS": "250"})
-
-    def told(self, *arguments: str) -> str:
-        """Words with single spaces, of a command that succeeds."""
-        result = self.run(*arguments)
-        assert (result.exit_code, result.stderr) == (0, ""), result.stderr
-        return re.sub(r"[ \u2502]+", " ", result.stdout)
-
-    def newest_job(self) -> str:
-        return str(self.account.http.get("/v1/jobs").json()["data"][0]["id"])
-
-
-@pytest.fixture
-def shell(api: Api, account: Account) -> Shell:
-    return Shell(api, account)
+from tests.fixtures.shell import Shell
 
 
 class TestFinishedJobs:
