@@ -1,6 +1,5 @@
 """Messages on their way: signed, repeated, given up; over real sockets."""
 
-import asyncio
 import json
 import os
 import signal
@@ -23,7 +22,6 @@ from service.platform.settings import Settings, environment_of
 from service.platform.wakeups import announce
 from service.webhooks import service
 from service.webhooks.outcomes import RETRIES_S
-from service.webhooks.posting import Poster
 from service.webhooks.schemas import WebhookCreate, WebhookUpdate
 from service.webhooks.sending import sending
 from service.webhooks.tables import Delivery, Webhook
@@ -261,16 +259,6 @@ def test_the_address_that_was_checked_is_the_one_connected_to(
     assert asked.count("rebinding.test") == 2
     (message,) = receiver.received
     assert message.headers["host"] == f"rebinding.test:{port}"
-
-
-def test_proxies_of_the_environment_are_not_used(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-
-    async def mounts() -> Any:
-        async with Poster(settings) as poster:
-            return poster._http._mounts
-
-    assert asyncio.run(mounts()) == {}
 
 
 def test_a_dispatcher_killed_in_the_middle_sends_again_under_the_same_id(

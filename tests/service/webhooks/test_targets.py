@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.platform.settings import Settings
+from service.webhooks.posting import Poster
 from service.webhooks.targets import WebhookUrlError, check_url, is_public, resolve
 
 NETWORKS = (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("::1/128"))
@@ -81,3 +83,13 @@ def test_one_bad_address_among_good_ones_refuses_the_name(monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     with pytest.raises(WebhookUrlError):
         asyncio.run(resolve("https://example.com/", ()))
+
+
+def test_proxies_of_the_environment_are_not_used(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    async def mounts() -> Any:
+        async with Poster(settings) as poster:
+            return poster._http._mounts
+
+    assert asyncio.run(mounts()) == {}
